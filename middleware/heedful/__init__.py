@@ -1,0 +1,47 @@
+"""heedful: skip pictures whose owners opted out of AI training, before they are stored, with evidence.
+
+The adapters live in `heedful.scrapy` and its siblings; importing this package needs none of their libraries.
+"""
+
+from heedful.errors import ConfigurationError, Deferred, HeedfulError, LedgerError, OptedOut
+from heedful.gate import Gate
+from heedful.model import (
+    Action,
+    Evidence,
+    Needs,
+    OriginFile,
+    Preference,
+    Purpose,
+    Reason,
+    Response,
+    Stage,
+    Statement,
+    Strength,
+    Verdict,
+)
+from heedful.policy import Policy
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Action",
+    "ConfigurationError",
+    "Deferred",
+    "Evidence",
+    "Gate",
+    "HeedfulError",
+    "LedgerError",
+    "Needs",
+    "OptedOut",
+    "OriginFile",
+    "Policy",
+    "Preference",
+    "Purpose",
+    "Reason",
+    "Response",
+    "Stage",
+    "Statement",
+    "Strength",
+    "Verdict",
+    "__version__",
+]

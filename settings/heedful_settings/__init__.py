@@ -1,0 +1,1 @@
+"""The shipped policies (TOML) and the Scrapy settings of `heedful crawl`."""
