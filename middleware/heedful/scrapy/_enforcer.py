@@ -1,0 +1,313 @@
+"""What both middlewares share: one gate, one ledger, one set of origin files for each crawl."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from weakref import WeakKeyDictionary
+
+import scrapy
+from scrapy import signals
+from scrapy.utils.defer import deferred_from_coro
+from scrapy.utils.httpobj import urlparse_cached
+
+from heedful.errors import ConfigurationError, LedgerError
+from heedful.ledger import LedgerWriter, Run
+from heedful.media_type import is_picture
+from heedful.model import (
+    Action,
+    Evidence,
+    Needs,
+    Preference,
+    Reason,
+    Response,
+    Stage,
+    Statement,
+    Verdict,
+    printable,
+)
+from heedful.scrapy._exceptions import Deferred, LedgerFailed, OptedOut
+from heedful.scrapy._media import PICTURE, wrap_media_pipelines
+from heedful.scrapy._options import Options
+from heedful.scrapy._origins import OriginFiles, pairs
+
+if TYPE_CHECKING:
+    from scrapy import Request, Spider
+    from scrapy.crawler import Crawler
+    from scrapy.http import Headers as ScrapyHeaders
+    from scrapy.http import Response as ScrapyResponse
+
+logger = logging.getLogger(__name__)
+
+HOPS: Final = "heedful_hops"
+"""Request meta key: verdicts of earlier hops, which count once it turns out that a picture was asked for."""
+
+RECORDED: Final = "heedful_recorded"
+"""Request meta key: the URL for which an audit has written its record."""
+
+ROBOTS_FORBIDDEN: Final = "Forbidden by robots.txt"
+"""What Scrapy's robots middleware, which has no exception of its own, says."""
+
+READ_ANYWAY: Final = 64 * 1024
+"""Bodies up to this size are read although they are opted out: that keeps the connection usable."""
+
+
+class Enforcer:
+    """Judges a crawl's requests and responses, records what was decided, and refuses what is opted out."""
+
+    _of: ClassVar[WeakKeyDictionary[Crawler, Enforcer]] = WeakKeyDictionary()
+
+    @classmethod
+    def of(cls, crawler: Crawler) -> Enforcer:
+        """The crawler's one enforcer.
+
+        Raises:
+            heedful.ConfigurationError: a setting is wrong, or the ledger cannot be written.
+        """
+        if crawler not in cls._of:
+            cls._of[crawler] = cls(crawler)
+        return cls._of[crawler]
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self.options = Options.read(crawler.settings)
+        self.gate = self.options.gate
+        self.origins = OriginFiles(crawler)
+        run = Run.start(
+            crawler=f"scrapy/{scrapy.__version__}",
+            token=self.gate.token,
+            policy=self.gate.policy,
+            enforced=not self.options.audit,
+            now=time.time(),
+        )
+        try:
+            self._ledger = LedgerWriter(self.options.ledger, run)
+        except LedgerError as error:
+            raise ConfigurationError(f"HEEDFUL_LEDGER: {error}") from error
+        self._ledger_failed = False
+        self._crashes: set[str] = set()
+        self._warned = bool(self.options.contact)
+        user_agent = str(crawler.settings["USER_AGENT"])
+        if self.gate.token.lower() not in user_agent.lower():
+            logger.warning(
+                "USER_AGENT %r does not contain HEEDFUL_TOKEN %r: sites cannot tell whose rules you follow.",
+                user_agent,
+                self.gate.token,
+            )
+        crawler.signals.connect(self._spider_opened, signals.spider_opened)
+        crawler.signals.connect(self._spider_closed, signals.spider_closed)
+
+    def _spider_opened(self, spider: Spider) -> None:  # noqa: ARG002
+        wrap_media_pipelines(self._crawler, self)
+        self._count("ledger", self.options.ledger)
+
+    def _spider_closed(self, spider: Spider) -> None:  # noqa: ARG002
+        try:
+            self._ledger.close()
+        except LedgerError as error:
+            logger.critical("%s", error)
+
+    # -- judging -----------------------------------------------------------------------------------------
+
+    async def judge(self, url: str, response: Response | None, stage: Stage) -> Verdict:
+        """The verdict on `url`, its origin files fetched where they are missing.
+
+        A check that raises is a doubt: nothing is stored.
+        """
+        try:
+            files = self.origins.kept(self.gate.origin_files(url))
+            while isinstance(
+                answer := self.gate.judge(url, origin_files=files, response=response, stage=stage), Needs
+            ):
+                files |= await self.origins.get(answer.urls)
+        except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
+            return self._crashed(url, stage, error)
+        return answer
+
+    def judge_now(self, url: str, response: Response, stage: Stage) -> Verdict | None:
+        """As `judge`, from the origin files that are at hand; None if they do not suffice."""
+        try:
+            files = self.origins.kept(self.gate.origin_files(url))
+            answer = self.gate.judge(url, origin_files=files, response=response, stage=stage)
+        except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
+            return self._crashed(url, stage, error)
+        return None if isinstance(answer, Needs) else answer
+
+    def _crashed(self, url: str, stage: Stage, error: Exception) -> Verdict:
+        words = f"{type(error).__name__}: {error}"
+        if words not in self._crashes and len(self._crashes) < 100:
+            self._crashes.add(words)
+            logger.error("A check failed, the picture is not stored: %s", printable(url), exc_info=error)
+        statement = Statement(
+            Reason.UNDETERMINED, Preference.UNDETERMINED, "the check failed", Evidence(url, "check", words)
+        )
+        return Verdict(url, Action.DEFER, (Reason.UNDETERMINED,), stage, (statement,))
+
+    # -- what the middlewares ask ------------------------------------------------------------------------
+
+    async def before(self, request: Request) -> None:
+        """Judge a request before anything is contacted.
+
+        Raises:
+            OptedOut: it must not be made.
+        """
+        self._warn_without_contact(request)
+        if request.url in self.gate.origin_files(request.url):
+            return
+        verdict = await self.judge(request.url, None, Stage.ORIGIN)
+        # What is not known to be a picture is refused only where it must not be contacted, whatever it is;
+        # a page may carry links to pictures that are free.
+        if verdict.action is not Action.STORE and (request.meta.get(PICTURE) or verdict.bars_contact):
+            self.refuse(request, verdict)
+
+    async def after(self, request: Request, response: ScrapyResponse, *, final: bool) -> None:
+        """Judge a response; with `final`, the one that goes on to the spider or the pipeline.
+
+        Raises:
+            OptedOut: it must not be stored.
+        """
+        head = Response(response.status, pairs(response.headers))
+        redirect = not final and 300 <= response.status < 400
+        picture = request.meta.get(PICTURE) or is_picture(_content_type(response.headers), response.body)
+        if not picture and not redirect:
+            return
+        # Only a success brings a picture: elsewhere the body stage, where silence is judged, is not reached.
+        stage = Stage.BODY if 200 <= response.status < 300 else Stage.HEADERS
+        verdict = await self.judge(response.url, head, stage)
+        if not picture:
+            if verdict.action is not Action.STORE:
+                request.meta[HOPS] = [*request.meta.get(HOPS, ()), verdict]
+            return
+        for earlier in (*request.meta.get(HOPS, ()), verdict):
+            if earlier.action is not Action.STORE:
+                self.refuse(request, earlier, response)
+        if final:
+            self._release(request, response, verdict)
+
+    def too_large_to_read(self, request: Request, headers: ScrapyHeaders, length: object) -> Verdict | None:
+        """The verdict, if these headers already refuse a body that is too large, or of unknown length."""
+        if self.options.audit or (isinstance(length, int) and 0 <= length <= READ_ANYWAY):
+            return None
+        if not request.meta.get(PICTURE) and not is_picture(_content_type(headers)):
+            return None
+        verdict = self.judge_now(request.url, Response(0, pairs(headers)), Stage.HEADERS)
+        return None if verdict is None or verdict.action is Action.STORE else verdict
+
+    async def failed(self, request: Request, error: Exception) -> None:
+        """A request did not work. If Scrapy's own robots middleware forbade it, our word comes first.
+
+        Raises:
+            OptedOut: it is opted out as well.
+        """
+        if str(error) == ROBOTS_FORBIDDEN:
+            await self.before(request)
+        if request.meta.get(PICTURE):
+            self._record(request, Action.FAILED, error=f"{type(error).__name__}: {error}")
+
+    def refuse(self, request: Request, verdict: Verdict, response: ScrapyResponse | None = None) -> None:
+        """Record the refusal and raise it; in an audit, only record it.
+
+        Raises:
+            OptedOut, LedgerFailed: the picture must not be stored.
+        """
+        self._record(request, verdict.action, verdict, response)
+        if not self.options.audit:
+            raise (OptedOut if verdict.action is Action.SKIP else Deferred)(verdict)
+
+    def _release(self, request: Request, response: ScrapyResponse, verdict: Verdict) -> None:
+        if 200 <= response.status < 300:
+            self._record(request, Action.STORE, verdict, response)
+        else:
+            self._record(request, Action.FAILED, verdict, response, error=f"status {response.status}")
+
+    # -- recording ---------------------------------------------------------------------------------------
+
+    def _record(
+        self,
+        request: Request,
+        action: Action,
+        verdict: Verdict | None = None,
+        response: ScrapyResponse | None = None,
+        *,
+        error: str | None = None,
+    ) -> None:
+        url = verdict.url if verdict else request.url
+        if self.options.audit and request.meta.get(RECORDED) == url:  # an audit goes on after a refusal
+            return
+        request.meta[RECORDED] = url
+        self._count(action.value)
+        if verdict and verdict.reason:
+            self._count(f"{action.value}/{verdict.reason.value}")
+        length, read = None, 0
+        if response is not None:
+            read = len(response.body)
+            length = response.headers.get("Content-Length")
+        avoided = (
+            max(int(length) - read, 0) if length and length.isdigit() and not _encoded(response) else None
+        )
+        if action in {Action.SKIP, Action.DEFER} and avoided:
+            self._count("bytes_avoided", avoided)
+        if action is Action.STORE and not self.options.record_stores:
+            return
+        hops = request.meta.get("redirect_urls") or [url]
+        if self._ledger_failed:
+            raise LedgerFailed("The ledger cannot be written.")
+        try:
+            self._ledger.record(
+                url,
+                action,
+                verdict,
+                hop_of=hops[0] if hops[0] != url else None,
+                status=response.status if response is not None else None,
+                bytes_read=read,
+                bytes_avoided=avoided,
+                error=error,
+            )
+        except LedgerError as failure:
+            self._stop(failure)
+            raise LedgerFailed(str(failure)) from failure
+
+    def _stop(self, failure: LedgerError) -> None:
+        """Rather no dataset than one without a record."""
+        self._ledger_failed = True
+        logger.critical("%s The crawl is stopped.", failure)
+        engine = self._crawler.engine
+        assert engine is not None  # noqa: S101
+        deferred_from_coro(engine.close_spider_async(reason="heedful_ledger_failed"))
+
+    def _count(self, name: str, value: Any = 1) -> None:
+        stats = self._crawler.stats
+        assert stats is not None  # noqa: S101
+        if isinstance(value, int):
+            stats.inc_value(f"heedful/{name}", value)
+        else:
+            stats.set_value(f"heedful/{name}", value)
+
+    def _warn_without_contact(self, request: Request) -> None:
+        url = urlparse_cached(request)
+        if self._warned or url.scheme not in {"http", "https"} or _is_loopback(url.hostname or ""):
+            return
+        self._warned = True
+        logger.warning(
+            "HEEDFUL_CONTACT is not set: site owners cannot reach you. Set it to a URL or a mail address."
+        )
+
+
+def _content_type(headers: ScrapyHeaders) -> str:
+    return (headers.get("Content-Type") or b"").decode("latin-1")
+
+
+def _encoded(response: ScrapyResponse | None) -> bool:
+    """The body's length is not the transfer's: it was decoded on the way."""
+    return response is not None and bool(
+        response.headers.get("Content-Encoding") or "decoded" in response.flags
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,86 @@
+"""The two downloader middlewares. They translate between Scrapy and the enforcer and hold no rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from scrapy import signals
+from scrapy.exceptions import StopDownload
+
+from heedful.scrapy._enforcer import Enforcer
+from heedful.scrapy._exceptions import OptedOut
+from heedful.scrapy._origins import INTERNAL
+
+if TYPE_CHECKING:
+    from scrapy import Request, Spider
+    from scrapy.crawler import Crawler
+    from scrapy.http import Headers, Response
+    from typing_extensions import Self
+
+    from heedful.model import Verdict
+
+
+class _Middleware:
+    def __init__(self, crawler: Crawler) -> None:
+        self._enforcer = Enforcer.of(crawler)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+
+class PolicyMiddleware(_Middleware):
+    """Judges every request before it is made, and every picture as the spider or pipeline will see it."""
+
+    async def process_request(self, request: Request) -> None:
+        """Refuse what must not be contacted: on every hop, retry and cache hit."""
+        if not request.meta.get(INTERNAL):
+            await self._enforcer.before(request)
+
+    async def process_response(self, request: Request, response: Response) -> Response:
+        """Refuse what is opted out by its headers; record what is released."""
+        if not request.meta.get(INTERNAL):
+            await self._enforcer.after(request, response, final=True)
+        return response
+
+    async def process_exception(self, request: Request, exception: Exception) -> None:
+        """Record pictures that could not be fetched."""
+        if not request.meta.get(INTERNAL) and not isinstance(exception, OptedOut):
+            await self._enforcer.failed(request, exception)
+
+
+class GuardMiddleware(_Middleware):
+    """Stands next to the network: no opted-out body reaches a cache, and none is read that is large."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self._stopped: WeakKeyDictionary[Request, Verdict] = WeakKeyDictionary()
+        crawler.signals.connect(self.headers_received, signals.headers_received)
+
+    def headers_received(
+        self,
+        headers: Headers,
+        body_length: object,
+        request: Request,
+        spider: Spider,  # noqa: ARG002 - part of the signal
+    ) -> None:
+        """Stop a large body before it is read. An optimisation: some handlers never send this signal."""
+        if request.meta.get(INTERNAL):
+            return
+        verdict = self._enforcer.too_large_to_read(request, headers, body_length)
+        if verdict is not None:
+            self._stopped[request] = verdict
+            raise StopDownload(fail=True)  # fail=False: HttpCache would keep the empty body
+
+    async def process_response(self, request: Request, response: Response) -> Response:
+        """Refuse what the headers deny, redirects' own headers too, before anything is cached or followed."""
+        if not request.meta.get(INTERNAL):
+            await self._enforcer.after(request, response, final=False)
+        return response
+
+    def process_exception(self, request: Request, exception: Exception) -> None:
+        """Turn our own stop into the refusal that it is."""
+        verdict = self._stopped.pop(request, None)
+        if verdict is not None and isinstance(exception, StopDownload):
+            self._enforcer.refuse(request, verdict, exception.response)

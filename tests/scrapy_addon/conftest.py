@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from heedful.ledger import LedgerReader
+from heedful.testing import identify
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Crawl:
+    """What came of a crawl."""
+
+    folder: Path
+    log: str
+    stats: dict = field(default_factory=dict)
+    items: list = field(default_factory=list)
+    failures: list = field(default_factory=list)
+    seen: list = field(default_factory=list)
+    user_agent: str = ""
+
+    @property
+    def records(self):
+        reader = LedgerReader(str(self.folder / "ledger"))
+        records = list(reader)
+        assert reader.faults == []
+        return records
+
+    @property
+    def stored(self):
+        """The numbers of the pictures in the store."""
+        return sorted(identify(path) for path in (self.folder / "store").rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def crawl(tmp_path):
+    """Run a spider of `crawlers.py` on the real engine, with the add-on and the real ImagesPipeline."""
+
+    def run(spider, settings=None, folder=tmp_path, **args):
+        job = {
+            "spider": spider,
+            "args": args,
+            "settings": {
+                "ADDONS": {"heedful.scrapy.Addon": 500},
+                "HEEDFUL_TOKEN": "PictureBot",
+                "HEEDFUL_LEDGER": str(folder / "ledger"),
+                "ITEM_PIPELINES": {"scrapy.pipelines.images.ImagesPipeline": 1},
+                "IMAGES_STORE": str(folder / "store"),
+                "FILES_STORE": str(folder / "store"),
+                "MEDIA_ALLOW_REDIRECTS": True,
+                "RETRY_TIMES": 0,
+                "TELNETCONSOLE_ENABLED": False,
+                **(settings or {}),
+            },
+        }
+        done = subprocess.run(
+            [sys.executable, str(HERE / "job.py")],
+            input=json.dumps(job),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd=folder,
+        )
+        assert done.returncode == 0, done.stderr
+        return Crawl(folder=folder, log=done.stderr, **json.loads(done.stdout))
+
+    return run
