@@ -1,0 +1,1 @@
+"""Ready-made spiders that crawl with heedful switched on."""
