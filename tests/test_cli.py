@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -15,18 +12,6 @@ from heedful.testing import File, Picture, Site, Web, identify, serve
 
 JPEG = (("Content-Type", "image/jpeg"),)
 HTML = (("Content-Type", "text/html"),)
-
-
-def heedful(*args, cwd=None, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "heedful.cli", *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "100", **environment},
-    )
 
 
 def site(**extra):
@@ -41,7 +26,7 @@ def site(**extra):
     return serve(Web({"a": Site(files)}))
 
 
-def test_version_and_help():
+def test_version_and_help(heedful):
     assert heedful("--version").stdout == f"heedful, version {__version__}\n"
     for command in ("crawl", "demo", "policy"):
         assert command in heedful("-h").stdout
@@ -50,7 +35,7 @@ def test_version_and_help():
 # -- crawl ---------------------------------------------------------------------------------------------------
 
 
-def test_crawl_makes_a_dataset(tmp_path):
+def test_crawl_makes_a_dataset(heedful, tmp_path):
     out = tmp_path / "out"
     with site() as web:
         done = heedful("crawl", web.start_url, "--out", out, "--token", "PictureBot")
@@ -69,7 +54,7 @@ def test_crawl_makes_a_dataset(tmp_path):
     assert actions == [("", "skip"), ("1.jpg", "store"), ("2.jpg", "skip")]
 
 
-def test_crawl_json(tmp_path):
+def test_crawl_json(heedful, tmp_path):
     with site() as web:
         done = heedful(
             "crawl", web.start_url, "--out", "out", "--json", cwd=tmp_path, HEEDFUL_TOKEN="PictureBot"
@@ -88,7 +73,7 @@ def test_crawl_json(tmp_path):
     }
 
 
-def test_crawl_audits(tmp_path):
+def test_crawl_audits(heedful, tmp_path):
     with site() as web:
         done = heedful(
             "crawl", web.start_url, "--out", tmp_path, "--token", "PictureBot", "--audit", "--json"
@@ -131,7 +116,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("args", "words"), BAD.values(), ids=BAD)
-def test_bad_input_is_one_clear_sentence_and_exit_2(tmp_path, args, words):
+def test_bad_input_is_one_clear_sentence_and_exit_2(heedful, tmp_path, args, words):
     if "--out" not in args:
         args = ["--out", str(tmp_path / "out"), *args]
     done = heedful("crawl", *args)
@@ -143,7 +128,7 @@ def test_bad_input_is_one_clear_sentence_and_exit_2(tmp_path, args, words):
     assert done.stdout == ""
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_what_is_missing_is_named(heedful, tmp_path):
     (tmp_path / "scrapy.py").write_text("raise ImportError('No module named scrapy', name='scrapy')")
     done = heedful(
         "crawl", "http://127.0.0.1:9/", "--out", tmp_path / "o", "--token", "T", PYTHONPATH=str(tmp_path)
@@ -156,7 +141,7 @@ def test_what_is_missing_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("policy", ["standard", "letter"])
-def test_demo(tmp_path, policy):
+def test_demo(heedful, tmp_path, policy):
     out = tmp_path / "demo"
     for _ in range(2):  # an earlier demo's folder is used again
         done = heedful("demo", "--out", out, "--policy", policy, "--json")
@@ -168,7 +153,7 @@ def test_demo(tmp_path, policy):
     assert outcome["bytes_avoided"] > 1_000_000
 
 
-def test_demo_prints_what_it_did(tmp_path):
+def test_demo_prints_what_it_did(heedful, tmp_path):
     done = heedful("demo", cwd=tmp_path)
     assert done.returncode == 0
     assert "robots.txt answers 500" in done.stdout
@@ -176,7 +161,7 @@ def test_demo_prints_what_it_did(tmp_path):
     assert "body bytes not downloaded" in done.stdout
 
 
-def test_demo_spares_what_is_not_its_own(tmp_path):
+def test_demo_spares_what_is_not_its_own(heedful, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     done = heedful("demo", "--out", tmp_path)
     assert done.returncode == 2
@@ -184,7 +169,7 @@ def test_demo_spares_what_is_not_its_own(tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
-def test_demo_knows_the_shipped_policies_only():
+def test_demo_knows_the_shipped_policies_only(heedful):
     done = heedful("demo", "--policy", "mine")
     assert done.returncode == 2
     assert "The demo knows the truth for standard, strict, letter, opt-in" in done.stderr
@@ -193,7 +178,7 @@ def test_demo_knows_the_shipped_policies_only():
 # -- policy --------------------------------------------------------------------------------------------------
 
 
-def test_policy_show():
+def test_policy_show(heedful):
     shown = heedful("policy", "show", "strict").stdout
     assert "index_rules" in shown
     assert "deny log off" in shown
@@ -201,7 +186,7 @@ def test_policy_show():
     assert (data["name"], data["switches"]["index_rules"], len(data["hash"])) == ("standard", "deny", 64)
 
 
-def test_policy_validate(tmp_path):
+def test_policy_validate(heedful, tmp_path):
     good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
     good.write_text('extends = "letter"\n')
     bad.write_text('regime = "x"\npurpose = "y"\n')

@@ -15,6 +15,7 @@ from heedful import (
     Gate,
     Needs,
     OriginFile,
+    Page,
     Policy,
     Purpose,
     Reason,
@@ -40,11 +41,20 @@ def files(robots=None, tdmrep=None):
     return made
 
 
-def judge(policy="standard", url=URL, robots=None, tdmrep=None, headers=None, **kwargs):
+def judge(policy="standard", url=URL, robots=None, tdmrep=None, headers=None, more=(), **kwargs):
     response = None if headers is None else Response(200, tuple(headers))
-    return Gate("PictureBot", policy).judge(
-        url, origin_files=files(robots, tdmrep), response=response, **kwargs
+    return complete(
+        Gate("PictureBot", policy), url, files(robots, tdmrep) | dict(more), response=response, **kwargs
     )
+
+
+def complete(gate, url, given, **kwargs):
+    """Judge; files that are not given are 404."""
+    given = dict(given)
+    while isinstance(answer := gate.judge(url, origin_files=given, **kwargs), Needs):
+        assert not given.keys() & set(answer.urls)
+        given |= {needed: OriginFile(needed, 404) for needed in answer.urls}
+    return answer
 
 
 ALL_1 = '[{"location": "/", "tdm-reservation": 1}]'
@@ -140,9 +150,224 @@ def test_cases(given_, action, reasons):
 
 def test_needs_all_files_at_once_as_a_value():
     gate = Gate("PictureBot")
+    first = gate.origin_files(URL)
+    assert {ROBOTS, TDMREP, f"{ORIGIN}/ai.txt", f"{ORIGIN}/.well-known/trust.txt"} < set(first)
     needs = gate.judge(URL, origin_files={})
-    assert needs == Needs((ROBOTS, TDMREP)) == Needs(gate.origin_files(URL))
-    assert gate.judge(URL, origin_files={ROBOTS: files()[ROBOTS]}) == Needs((TDMREP,))
+    assert needs == Needs(first)
+    rest = gate.judge(URL, origin_files={ROBOTS: files()[ROBOTS]})
+    assert rest == Needs(tuple(url for url in first if url != ROBOTS))
+
+
+LICENCE = OriginFile(
+    f"{ORIGIN}/l.xml",
+    200,
+    body=b'<rsl xmlns="https://rslstandard.org/rsl"><content url="/"><license><prohibits type="usage">all'
+    b"</prohibits></license></content></rsl>",
+)
+LINK = ("Link", '</l.xml>; rel="license"; type="application/rsl+xml"')
+FURTHER = {
+    "trust.txt, the second location": ({}, f"{ORIGIN}/trust.txt"),
+    "RSL, announced in robots.txt": ({"robots": "License: /l.xml"}, LICENCE.url),
+    "RSL, announced by a header": ({"headers": [LINK]}, LICENCE.url),
+}
+
+
+@pytest.mark.parametrize(("given_", "url"), FURTHER.values(), ids=FURTHER)
+def test_files_can_make_further_ones_necessary(given_, url):
+    gate = Gate("PictureBot")
+    first = {each: OriginFile(each, 404) for each in gate.origin_files(URL)}
+    given = first | {file.url: file for file in files(given_.get("robots")).values()}
+    response = Response(200, tuple(given_["headers"])) if "headers" in given_ else None
+    needs = gate.judge(URL, origin_files=given, response=response)
+    assert isinstance(needs, Needs)
+    assert url in needs.urls
+
+
+@pytest.mark.parametrize(
+    ("trust", "action"),
+    [
+        ({"/.well-known/trust.txt": "datatrainingallowed=no"}, "skip"),
+        ({"/trust.txt": "datatrainingallowed=no"}, "skip"),
+        ({"/.well-known/trust.txt": "<!DOCTYPE html>", "/trust.txt": "datatrainingallowed=no"}, "skip"),
+        ({"/.well-known/trust.txt": "member=x", "/trust.txt": "datatrainingallowed=no"}, "store"),
+    ],
+    ids=["the first", "the second", "a page, then the second", "a first without a word is there"],
+)
+def test_locations_of_trust_txt(trust, action):
+    more = {ORIGIN + path: OriginFile(ORIGIN + path, 200, body=text.encode()) for path, text in trust.items()}
+    assert judge(more=more).action == action
+
+
+@pytest.mark.parametrize("headers", [[LINK], []], ids=["linked", "announced"])
+@pytest.mark.parametrize(
+    ("policy", "licence", "action", "reasons"),
+    [
+        ("standard", LICENCE, "skip", ["rsl"]),
+        ("standard", OriginFile(LICENCE.url, 404), "store", []),
+        ("strict", OriginFile(LICENCE.url, 404), "skip", ["rsl"]),
+        ("standard", OriginFile(LICENCE.url, 200, body=b"<rsl"), "store", []),
+        ("strict", OriginFile(LICENCE.url, 200, body=b"<rsl"), "skip", ["rsl"]),
+        ("standard", OriginFile(LICENCE.url, 503), "store", []),
+        ("strict", OriginFile(LICENCE.url, 503), "defer", ["undetermined"]),
+    ],
+)
+def test_rsl_documents(headers, policy, licence, action, reasons):
+    robots = None if headers else "License: /l.xml"
+    verdict = judge(policy, robots=robots, headers=headers, more={LICENCE.url: licence})
+    assert (verdict.action, list(verdict.reasons)) == (action, reasons)
+
+
+def test_ai_txt_is_asked_again_once_the_type_is_known():
+    more = {f"{ORIGIN}/ai.txt": OriginFile(f"{ORIGIN}/ai.txt", 200, body=b"User-Agent: *\nDisallow: *.jpg\n")}
+    url = f"{ORIGIN}/picture/1"
+    assert judge(url=url, more=more).action is Action.STORE
+    verdict = judge(url=url, more=more, headers=[("Content-Type", "image/jpeg; q=1")])
+    assert (verdict.reason, verdict.stage) == (Reason.AI_TXT, Stage.HEADERS)
+    assert judge(url=url, more=more, headers=[("Content-Type", "image/png")]).action is Action.STORE
+
+
+NOAI_PAGE = Page(f"{ORIGIN}/", (), '<meta name="robots" content="noai">')
+PAGES = {
+    "a meta tag": (NOAI_PAGE, {}, "skip", ["meta-robots"]),
+    "a header": (Page(f"{ORIGIN}/", ((TAG, "noai"),)), {}, "skip", ["x-robots-tag"]),
+    "a page's noindex is its own": (Page(f"{ORIGIN}/", ((TAG, "noindex"),)), {}, "store", []),
+    "a page's noimageindex": (Page(f"{ORIGIN}/", ((TAG, "noimageindex"),)), {}, "skip", ["x-robots-tag"]),
+    "by the letter": (
+        Page(f"{ORIGIN}/", ((TAG, "noimageindex"),)),
+        {"policy": "letter"},
+        "store",
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize(("page", "given_", "action", "reasons"), PAGES.values(), ids=PAGES)
+def test_pages(page, given_, action, reasons):
+    verdict = judge(page=page, **given_)
+    assert (verdict.action, list(verdict.reasons)) == (action, reasons)
+    if reasons:
+        assert verdict.stage is Stage.PAGE
+        assert judge(page=page, stage=Stage.ORIGIN, **given_).action is Action.SKIP  # before any contact
+
+
+TRAINERS = "User-agent: GPTBot\nUser-agent: CCBot\nDisallow: /\n"
+INFERRED = {
+    "two trainers": ({"robots": TRAINERS}, "skip", ["robots.ai-token"]),
+    "by the letter": ({"robots": TRAINERS, "policy": "letter"}, "store", []),
+    "an explicit allow in the file": (
+        {"robots": TRAINERS + "\nUser-agent: *\nContent-Signal: ai-train=yes\n"},
+        "store",
+        [],
+    ),
+    "an explicit allow in a header": ({"robots": TRAINERS, "headers": [(TDM, "0")]}, "store", []),
+    "an Allow is none": (
+        {"robots": TRAINERS + "\nUser-agent: PictureBot\nAllow: /\n"},
+        "skip",
+        ["robots.ai-token"],
+    ),
+    "it lifts nothing that is soft": (
+        {
+            "robots": "User-agent: *\nContent-Signal: ai-train=no\nAllow: /\n\n"
+            "User-agent: PictureBot\nAllow: /\n",
+            "headers": [(TDM, "0")],
+        },
+        "skip",
+        ["content-signal"],
+    ),
+    "one trainer": ({"robots": "User-agent: GPTBot\nDisallow: /\n"}, "store", []),
+    "one trainer, strict": (
+        {"robots": "User-agent: GPTBot\nDisallow: /\n", "policy": "strict"},
+        "skip",
+        ["robots.ai-token"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("given_", "action", "reasons"), INFERRED.values(), ids=INFERRED)
+def test_what_is_inferred(given_, action, reasons):
+    verdict = judge(**given_)
+    assert (verdict.action, list(verdict.reasons)) == (action, reasons)
+
+
+def test_what_was_lifted_is_kept():
+    verdict = judge(robots=TRAINERS, headers=[(TDM, "0")])
+    (lifted,) = verdict.overridden
+    assert (lifted.signal, lifted.strength) == ("robots.ai-token", "inferred")
+
+
+OVERRIDE = '[[override]]\n{}\naction = "{}"\nevidence = "contract 7"\n'
+OVERRIDES = {
+    "a deny by host": ('host = "ART.example"', "deny", {}, "skip", ["operator.deny"]),
+    "another host": ('host = "example"', "deny", {}, "store", []),
+    "a deny by domain": ('domain = "example"', "deny", {}, "skip", ["operator.deny"]),
+    "no part of a label": ('domain = "rt.example"', "deny", {}, "store", []),
+    "a deny by URL": (f'url = "{ORIGIN}/*.jpg$"', "deny", {}, "skip", ["operator.deny"]),
+    "another path": (f'url = "{ORIGIN}/art/"', "deny", {}, "store", []),
+    "another port": ('url = "http://art.example:81/"', "deny", {}, "store", []),
+    "a licence lifts a deny": ('host = "art.example"', "licence", {"headers": [(TAG, "noai")]}, "store", []),
+    "and that of robots.txt": (
+        'host = "art.example"',
+        "licence",
+        {"robots": "User-agent: *\nDisallow: /"},
+        "store",
+        [],
+    ),
+    "no doubt, though": ('host = "art.example"', "licence", {"robots": 500}, "defer", ["robots.unreachable"]),
+    "an expired licence": (
+        'host = "art.example"\nexpires = 2026-01-01',
+        "licence",
+        {"headers": [(TAG, "noai")], "now": 1.8e9},
+        "skip",
+        ["x-robots-tag"],
+    ),
+    "a licence for another purpose": (
+        'host = "art.example"\npurpose = "train-generative"',
+        "licence",
+        {"headers": [(TAG, "noai")]},
+        "skip",
+        ["x-robots-tag"],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("match", "ruling", "given_", "action", "reasons"), OVERRIDES.values(), ids=OVERRIDES
+)
+def test_overrides(tmp_path, match, ruling, given_, action, reasons):
+    path = tmp_path / "p.toml"
+    path.write_text(OVERRIDE.format(match, ruling))
+    verdict = judge(path, **given_)
+    assert (verdict.action, list(verdict.reasons)) == (action, reasons)
+    if action == "skip" and ruling == "deny":
+        assert verdict.stage is Stage.URL
+        assert verdict.evidence[0].evidence.raw == "contract 7"
+        assert verdict.evidence[0].evidence.where == "override 1"
+    if action == "store" and ruling == "licence":
+        assert verdict.evidence[0].rule == "licence host art.example"
+        assert verdict.overridden
+
+
+def test_a_deny_of_the_operator_beats_a_licence(tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text(
+        OVERRIDE.format('domain = "example"', "licence") + OVERRIDE.format('host = "art.example"', "deny")
+    )
+    assert judge(path).reason is Reason.OPERATOR_DENY
+
+
+def test_a_licence_opts_in(tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text('extends = "opt-in"\n' + OVERRIDE.format('host = "art.example"', "licence"))
+    assert judge(path).action is Action.STORE
+
+
+def test_policy_tokens(tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text('policy_tokens = ["no-training"]\n')
+    robots = "User-agent: No-Training\nDisallow: /1\n\nUser-agent: *\nDisallow: /2\n"
+    assert judge(path, robots=robots).reason is Reason.ROBOTS_POLICY_TOKEN
+    assert judge(robots=robots).action is Action.STORE
+    assert judge(path, robots=robots, url=f"{ORIGIN}/2").reason is Reason.ROBOTS_DISALLOW
 
 
 def test_a_deny_needs_nothing_more():
@@ -285,9 +510,12 @@ def test_the_order_of_headers_of_different_protocols_does_not_matter(policy, hea
 def test_nothing_raises(url, robots, tdmrep, value):
     gate = Gate("PictureBot")
     for address in (url, f"{ORIGIN}/{url}"):
+        bodies = itertools.cycle((robots, tdmrep))
         made = {
             each: OriginFile(each, 200, body=body)
-            for each, body in zip(gate.origin_files(address), (robots, tdmrep), strict=False)
+            for each, body in zip(gate.origin_files(address), bodies, strict=False)
         }
-        headers = tuple((name, value) for name in (TAG, TDM, CU))
-        assert isinstance(gate.judge(address, origin_files=made, response=Response(200, headers)), Verdict)
+        names = (TAG, TDM, CU, "Robots-Tag", "Content-Signal", "Link", "Content-Type")
+        response = Response(200, tuple((name, value) for name in names))
+        page = Page(url, (), robots)
+        assert isinstance(complete(gate, address, made, response=response, page=page), Verdict)

@@ -2,20 +2,29 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from datetime import date, datetime, timezone
 
 import pytest
 
 from heedful import ConfigurationError, Policy, Purpose
-from heedful.policy import PROFILES, SWITCHES, Effect
+from heedful.policy import PROFILES, SWITCHES, Effect, Matches, Override, Ruling
+
+DAY = datetime(2027, 1, 31, tzinfo=timezone.utc).timestamp()
 
 # The table of switches in the signal reference, section 0: what each profile does.
 TABLE = {
     #                                  standard  strict  letter
     "content_usage_label_aliases": ("deny", "deny", "off"),
     "content_usage_value_aliases": ("off", "deny", "off"),
-    "content_usage_category_fallback": ("on", "on", "on"),
+    "content_usage_category_fallback": ("on", "on", "off"),
     "cache_rules": ("log", "deny", "log"),
     "tdmrep_aliases": ("deny", "deny", "off"),
+    "other_agents": ("two", "one", "off"),
+    "legacy_rules": ("deny", "deny", "off"),
+    "content_signal_value_aliases": ("deny", "deny", "off"),
+    "content_signal_star_group": ("deny", "deny", "off"),
+    "content_signal_use": ("log", "deny", "log"),
+    "rsl_unusable": ("log", "deny", "log"),
     "index_rules": ("deny", "deny", "off"),
     "unreadable": ("unknown", "defer", "unknown"),
 }
@@ -76,6 +85,34 @@ def test_hash_is_of_what_decides_not_of_the_text(tmp_path):
     assert Policy.load(one).hash == Policy.load(two).hash != Policy.load("standard").hash
 
 
+def test_lists_of_files_above_are_kept(tmp_path):
+    override = '[[override]]\nhost = "{}.example"\naction = "licence"\nevidence = "mail"\n'
+    (tmp_path / "a.toml").write_text('policy_tokens = ["a"]\n' + override.format("a"))
+    (tmp_path / "b.toml").write_text('extends = "./a.toml"\n' + override.format("B"))
+    (tmp_path / "c.toml").write_text('extends = "./b.toml"\npolicy_tokens = ["c", "d"]\n')
+    below = Policy.load(tmp_path / "c.toml")
+    assert below.policy_tokens == ("c", "d")
+    assert [override.value for override in below.overrides] == ["a.example", "b.example"]
+    assert Policy.load(tmp_path / "b.toml").policy_tokens == ("a",)
+    assert len({Policy.load(tmp_path / f"{name}.toml").hash for name in "abc"}) == 3
+
+
+@pytest.mark.parametrize(
+    ("ruling", "expires", "now", "in_force"),
+    [
+        (Ruling.LICENCE, None, None, True),
+        (Ruling.LICENCE, date(2027, 1, 31), DAY + 86399, True),
+        (Ruling.LICENCE, date(2027, 1, 31), DAY + 86400, False),
+        (Ruling.LICENCE, date(2027, 1, 31), None, False),
+        (Ruling.DENY, date(2027, 1, 31), None, True),
+        (Ruling.DENY, date(2027, 1, 31), DAY + 86400, False),
+    ],
+)
+def test_expiry(ruling, expires, now, in_force):
+    override = Override(Matches.HOST, "a.example", ruling, "mail", expires=expires)
+    assert override.in_force(now) is in_force
+
+
 FAULTS = {
     "unknown profile": ("strct", None, ["There is no policy 'strct' (did you mean 'strict'?)"]),
     "no such file": ("nowhere/p.toml", None, ["cannot be read: No such file"]),
@@ -105,6 +142,25 @@ FAULTS = {
             "p.toml:5: switches.cache_rules: 'no'",
         ],
     ),
+    "policy tokens": ("p.toml", 'policy_tokens = ["a b"]\n', ["p.toml:1: policy_tokens: must be a list of"]),
+    "overrides": (
+        "p.toml",
+        '[[override]]\nhost = "a.example"\naction = "deny"\nevidence = "x"\n\n[[override]]\nhost = "a/b"\n'
+        'domain = "x"\nacton = "deny"\nexpires = "2027"\npurpose = "art"\n[[override]]\nurl = "/x"\n'
+        'action = "licence"\nevidence = " "\n',
+        [
+            "p.toml:9: override[2].acton: no such setting (did you mean 'action'?)",
+            "p.toml:6: override[2]: needs one of url, host, domain",
+            "p.toml:7: override[2].host: 'a/b' is not a host name",
+            "p.toml:6: override[2].action: None is none of deny, licence",
+            "p.toml:6: override[2].evidence: say why",
+            "p.toml:11: override[2].purpose: 'art' is none of",
+            "p.toml:10: override[2].expires: must be a date",
+            "p.toml:13: override[3].url: '/x' is not a URL with a host",
+            "p.toml:15: override[3].evidence: say why",
+        ],
+    ),
+    "override no table": ("p.toml", "override = 3\n", ["p.toml:1: override: must be tables"]),
     "also those of the file above": (
         "p.toml",
         'extends = "./gone.toml"\nregime = "x"\n',

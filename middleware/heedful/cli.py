@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 
 from heedful import __version__
+from heedful.captured import Captured
 from heedful.errors import ConfigurationError
 from heedful.gate import Gate
 from heedful.ledger.writer import absolute
@@ -235,6 +237,47 @@ def demo(out: Path, policy: str, as_json: bool) -> None:  # noqa: FBT001
         _where(console, out, outcome.ledger)
         console.print(outcome.sentence(), style="bold green" if outcome.good else "bold red")
     if not outcome.good:
+        sys.exit(1)
+
+
+# -- judge -----------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.File("rb"))
+@click.option("--token", envvar="HEEDFUL_TOKEN", help="The product token of rows that have none.")
+@click.option("--policy", default="standard", show_default=True, help="The policy of rows that have none.")
+def judge(files: tuple[Any, ...], token: str | None, policy: str) -> None:
+    """Judge captured exchanges, a JSON object a line, without the network.
+
+    Prints a JSON object for each; where a row says what it wants, the two are compared.
+    """
+    Gate("none" if token is None else token, policy)  # a wrong one is told before the first row
+    judged = wanted = unmet = 0
+    now = time.time()
+    for file in files:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = Captured.parse(line)
+                verdict = row.judge(token=token, policy=policy, now=now)
+            except (ValueError, ConfigurationError) as error:
+                raise ConfigurationError(f"{file.name}:{number}: {error}") from error
+            judged += 1
+            answer = verdict.as_dict()
+            answer = {key: answer[key] for key in ("action", "reason", "reasons", "evidence")}
+            click.echo(json.dumps({"id": row.id, **answer}))
+            if row.want is not None:
+                wanted += 1
+                if not row.want.met_by(verdict):
+                    unmet += 1
+                    want = " ".join([row.want.action.value, *(reason.value for reason in row.want.reasons)])
+                    got = " ".join([verdict.action.value, *(reason.value for reason in verdict.reasons)])
+                    place = f"{file.name}:{number}: {row.id}"
+                    click.echo(printable(f"{place}: wanted {want}, got {got}"), err=True)
+    click.echo(f"{judged} judged, {wanted - unmet} of {wanted} wants met", err=True)
+    if unmet:
         sys.exit(1)
 
 

@@ -1,44 +1,54 @@
 """The gate: what is known of a URL goes in, one verdict comes out.
 
 Pure: it opens no socket and no file and asks for no time. Which origin files it lacks it says as a value
-(`Needs`). The order of its stages and the fold to one verdict are those of the project's signal reference:
-inside a protocol its own precedence, across protocols the most restrictive; an explicit allow lifts only what
-was inferred; skip beats defer beats store.
+(`Needs`). The fold to one verdict is in `heedful.fold`.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from heedful.errors import ConfigurationError
+from heedful.fold import Fold
 from heedful.model import (
-    NOTHING,
-    REASON_ORDER,
     Action,
     Evidence,
     Needs,
     OriginFile,
-    ParseWarning,
     Preference,
     Reading,
     Reason,
     Source,
     Stage,
     Statement,
-    Strength,
     Verdict,
-    sorted_reasons,
 )
-from heedful.policy import Effect, Policy
-from heedful.signals import content_usage, robots, tdmrep, x_robots_tag
-from heedful.signals._paths import split_url
+from heedful.policy import Matches, Policy, Ruling
+from heedful.signals import (
+    ai_tokens,
+    ai_txt,
+    content_signal,
+    content_usage,
+    legacy,
+    meta_robots,
+    policy_tokens,
+    robots,
+    robots_tag,
+    rsl,
+    tdmrep,
+    trust_txt,
+    x_robots_tag,
+)
+from heedful.signals._paths import PathPattern, split_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from heedful.model import Headers, Response
+    from heedful.model import Headers, Page, Response
+    from heedful.policy import Override
 
 TOKEN_RULE: Final = "letters, digits, '-' and '_' only, such as PictureBot"
 
@@ -69,33 +79,39 @@ class Gate:
         self.token = token
         self.policy = policy if isinstance(policy, Policy) else Policy.load(policy)
         self._effects = self.policy.effects()
-        self._header_readers: dict[str, Callable[[Headers, Source], Reading]] = {
-            "x-robots-tag": partial(_x_robots_tag, token),
-            tdmrep.HEADER: tdmrep.read_headers,
-            "content-usage": content_usage.read_headers,
-        }
+        self._overrides = tuple(
+            _CompiledOverride(override, f"override {number}", self.policy.name)
+            for number, override in enumerate(self.policy.overrides, 1)
+        )
 
     def origin_files(self, url: str) -> tuple[str, ...]:
-        """The origin files that must be read before `url` may be fetched; none if it cannot be judged."""
+        """The origin files that are read first for `url`; none if it cannot be judged.
+
+        What they hold can make further ones necessary: see `judge`.
+        """
         parts = split_url(url)
-        return () if parts is None else tuple(parts[0] + path for path in _ORIGIN_READERS)
+        return () if parts is None else tuple(parts[0] + path for path in _FIRST)
 
     def judge(
         self,
         url: str,
         *,
         origin_files: Mapping[str, OriginFile],
+        page: Page | None = None,
         response: Response | None = None,
         stage: Stage = Stage.BODY,
+        now: float | None = None,
     ) -> Verdict | Needs:
         """Judge one URL, that is one hop: a redirect's target is a URL of its own.
 
         Args:
             url: the absolute URL of the picture.
             origin_files: the files of the URL's own origin, by URL; more may be given.
+            page: the page on which the picture was found, if that is known.
             response: the head of the response to `url`, once it is there. Its status changes nothing.
             stage: the last stage whose input is complete. What a later stage could still overrule does not
                 decide yet; with the default, all that there will ever be was given.
+            now: Unix time in seconds, by which overrides expire. Not known: denies hold, licences do not.
 
         Returns:
             A verdict, or the origin files that are needed to reach one.
@@ -104,24 +120,109 @@ class Gate:
         if parts is None:
             return _unjudgeable(url)
         at = _Url(url, *parts)
-        fold = _Fold(self._effects, self.policy)
-        missing = []
-        for path, reader in _ORIGIN_READERS.items():
-            file = origin_files.get(at.origin + path)
-            if file is None:
-                missing.append(at.origin + path)
-                continue
-            if _readable(file):
-                fold.snapshots.append((file.url, file.sha256))
-            fold.add(Stage.ORIGIN, reader(self, at, file), path)
+        fold = Fold(self._effects, self.policy)
+        for override in self._overrides:
+            if override.matches(at) and override.override.in_force(now):
+                override.add_to(fold)
+
+        announced: list[rsl.Announcement] = []
+        missing = self._origin(at, origin_files, response, fold, announced)
+        missing += _licences(at, announced, Stage.ORIGIN, origin_files, fold)
         if response is not None:
-            source = Source(url, fetched=response.fetched)
-            for name in dict.fromkeys(key.lower() for key, _ in response.headers):
-                if read := self._header_readers.get(name):
-                    fold.add(Stage.HEADERS, read(response.headers, source), name)
-        if missing and not fold.denies:
-            return Needs(tuple(missing))
-        return fold.verdict(url, stage)
+            self._headers(at, response, fold)
+            linked = rsl.linked(response.headers, url)
+            missing += _licences(at, linked, Stage.HEADERS, origin_files, fold)
+        if page is not None:
+            self._page(page, fold)
+
+        verdict = fold.verdict(url, stage)
+        decided = verdict.action is Action.SKIP and verdict.reason is not Reason.NO_OPT_IN
+        return verdict if decided or not missing else Needs(tuple(dict.fromkeys(missing)))
+
+    def _origin(
+        self,
+        at: _Url,
+        files: Mapping[str, OriginFile],
+        response: Response | None,
+        fold: Fold,
+        announced: list[rsl.Announcement],
+    ) -> list[str]:
+        """Hear the origin-wide files; returns those that are missing."""
+        missing = []
+        media_type = None if response is None else _media_type(response.headers)
+        for path in _FIRST:
+            url: str | None = at.origin + path
+            while url is not None:
+                file = files.get(url)
+                if file is None:
+                    missing.append(url)
+                    break
+                if _readable(file):
+                    fold.snapshots.append((file.url, file.sha256))
+                protocol = url[len(at.origin) :]
+                for reading in self._read(at, path, file, announced):
+                    fold.add(Stage.ORIGIN, reading, protocol)
+                if media_type and path in ai_txt.PATHS and _readable(file):
+                    # A URL without an extension is checked again with those of the picture's type.
+                    typed = _ai_txt(file).read(self.token, at.target, file.source, media_type)
+                    fold.add(Stage.HEADERS, typed, protocol)
+                # trust.txt: the second location is asked only when the first is absent.
+                second = path == trust_txt.PATHS[0] and url.endswith(path) and _absent_trust(file)
+                url = at.origin + trust_txt.PATHS[1] if second else None
+        return missing
+
+    def _read(
+        self,
+        at: _Url,
+        path: str,
+        file: OriginFile,
+        announced: list[rsl.Announcement],
+    ) -> Iterator[Reading]:
+        if _unreachable(file):
+            is_robots = path == _ROBOTS
+            yield _undetermined(
+                file,
+                Reason.ROBOTS_UNREACHABLE if is_robots else Reason.UNDETERMINED,
+                None if is_robots else "unreadable",
+            )
+        elif not _readable(file):
+            return
+        elif path == _ROBOTS:
+            parsed = file.parsed(partial(robots.parse, file.body, truncated=file.truncated))
+            announced += rsl.announced(parsed, self.token, file.url)
+            yield from self._robots(at, parsed, file.source)
+        elif path == tdmrep.PATH:
+            yield file.parsed(partial(tdmrep.parse_file, file.body)).read(at.target, file.source)
+        elif path in ai_txt.PATHS:
+            yield _ai_txt(file).read(self.token, at.target, file.source)
+        else:
+            yield _trust(file).read(file.source)
+
+    def _robots(self, at: _Url, parsed: robots.Robots, source: Source) -> Iterator[Reading]:
+        access = robots.access(parsed, self.token, at.target, source)
+        yield access
+        group = parsed.group(self.token)
+        if group.usage and not access.statements:  # paths that may not be crawled carry no preference
+            yield content_usage.read_robots(group.usage, at.target, source)
+        yield legacy.read(parsed, self.token, at.target, source)
+        yield content_signal.read_robots(parsed, self.token, source)
+        yield ai_tokens.read(parsed, self.token, at.target, source)
+        if self.policy.policy_tokens:
+            yield policy_tokens.read(parsed, self.policy.policy_tokens, at.target, source)
+
+    def _headers(self, at: _Url, response: Response, fold: Fold) -> None:
+        names = {name.lower() for name, _ in response.headers}
+        if names.isdisjoint(_HEADER_READERS):
+            return
+        source = Source(at.url, fetched=response.fetched)
+        for name, read in _HEADER_READERS.items():
+            if name in names:
+                fold.add(Stage.HEADERS, read(response.headers, self.token, source), name)
+
+    def _page(self, page: Page, fold: Fold) -> None:
+        source = Source(page.url)
+        fold.add(Stage.PAGE, meta_robots.page_headers(page.headers, self.token, source), "page")
+        fold.add(Stage.PAGE, meta_robots.read(page.html, self.token, source), "page")
 
 
 def _unjudgeable(url: str) -> Verdict:
@@ -135,11 +236,63 @@ def _unjudgeable(url: str) -> Verdict:
     return Verdict(url, Action.DEFER, (Reason.UNDETERMINED,), Stage.URL, (statement,))
 
 
-def _x_robots_tag(token: str, headers: Headers, source: Source) -> Reading:
-    return x_robots_tag.read(headers, token, source)
+# -- overrides -------------------------------------------------------------------------------------------
+
+
+class _CompiledOverride:
+    """An override, ready to be matched."""
+
+    def __init__(self, override: Override, where: str, policy: str) -> None:
+        self.override = override
+        self._pattern: PathPattern | None = None
+        self._origin: str | None = None
+        if override.matches is Matches.URL:
+            parts = split_url(override.value)
+            assert parts is not None  # noqa: S101 - the policy was validated
+            self._origin = parts[0]
+            self._pattern = PathPattern(_path_of(override.value))
+        deny = override.ruling is Ruling.DENY
+        self._statement = Statement(
+            Reason.OPERATOR_DENY,
+            Preference.DISALLOW if deny else Preference.ALLOW,
+            f"{override.ruling.value} {override.matches.value} {override.value}",
+            Evidence(policy, where, override.evidence),
+            covers=override.purpose,
+        )
+
+    def matches(self, at: _Url) -> bool:
+        if self._pattern is not None:
+            return at.origin == self._origin and self._pattern.matches(at.target)
+        host = (urlsplit(at.origin).hostname or "").rstrip(".")
+        if self.override.matches is Matches.HOST:
+            return host == self.override.value
+        return host == self.override.value or host.endswith("." + self.override.value)
+
+    def add_to(self, fold: Fold) -> None:
+        if self.override.ruling is Ruling.DENY:
+            fold.add(Stage.URL, Reading((self._statement,)), "override")
+        else:
+            fold.license(self._statement)
+
+
+def _path_of(url: str) -> str:
+    """Path and query of an override's URL, its `*` and `$` as they were written."""
+    rest = url.partition("://")[2]
+    slash = min((i for i in (rest.find("/"), rest.find("?")) if i >= 0), default=len(rest))
+    path = rest[slash:].partition("#")[0]
+    return path if path.startswith("/") else "/" + path
 
 
 # -- origin files ----------------------------------------------------------------------------------------
+
+_ROBOTS: Final = "/robots.txt"
+
+_FIRST: Final = (_ROBOTS, tdmrep.PATH, *ai_txt.PATHS, trust_txt.PATHS[0])
+"""The files that every origin is asked for, side by side."""
+
+
+def _readable(file: OriginFile) -> bool:
+    return 200 <= file.status < 300
 
 
 def _unreachable(file: OriginFile) -> bool:
@@ -147,151 +300,79 @@ def _unreachable(file: OriginFile) -> bool:
     return file.status >= 500 or file.status in {0, 429}
 
 
-def _readable(file: OriginFile) -> bool:
-    return 200 <= file.status < 300
+def _ai_txt(file: OriginFile) -> ai_txt.AiTxt:
+    content_type = _content_type(file.headers)
+    return file.parsed(partial(ai_txt.parse, file.body, content_type, truncated=file.truncated))
+
+
+def _absent_trust(file: OriginFile) -> bool:
+    if _unreachable(file):
+        return False
+    return not _readable(file) or _trust(file).absent
+
+
+def _trust(file: OriginFile) -> trust_txt.TrustTxt:
+    return file.parsed(partial(trust_txt.parse, file.body, truncated=file.truncated))
 
 
 def _undetermined(file: OriginFile, reason: Reason, switch: str | None) -> Reading:
     words = f"status {file.status}" if file.status else "no answer"
     name = file.url.rsplit("/", 1)[-1]
-    return Reading(
-        (
-            Statement(
-                reason,
-                Preference.UNDETERMINED,
-                f"{name}: {words}",
-                file.source.at("response", words),
-                switch=switch,
-            ),
-        )
+    statement = Statement(
+        reason,
+        Preference.UNDETERMINED,
+        f"{name}: {words}",
+        file.source.at("response", words),
+        switch=switch,
     )
+    return Reading((statement,))
 
 
-def _read_robots(gate: Gate, at: _Url, file: OriginFile) -> Reading:
-    if _unreachable(file):
-        return _undetermined(file, Reason.ROBOTS_UNREACHABLE, None)
-    if not _readable(file):
-        return NOTHING
-    parsed = file.parsed(partial(robots.parse, file.body, truncated=file.truncated))
-    access = robots.access(parsed, gate.token, at.target, file.source)
-    if access.statements:  # paths that may not be crawled carry no preference
-        return access
-    group = parsed.group(gate.token)
-    if not group.usage:
-        return access
-    usage = content_usage.read_robots(group.usage, at.target, file.source)
-    return Reading(usage.statements, access.warnings + usage.warnings)
-
-
-def _read_tdmrep(_: Gate, at: _Url, file: OriginFile) -> Reading:
-    if _unreachable(file):
-        return _undetermined(file, Reason.UNDETERMINED, "unreadable")
-    if not _readable(file):
-        return NOTHING
-    return file.parsed(partial(tdmrep.parse_file, file.body)).read(at.target, file.source)
-
-
-_ORIGIN_READERS: Final[dict[str, Callable[[Gate, _Url, OriginFile], Reading]]] = {
-    "/robots.txt": _read_robots,
-    tdmrep.PATH: _read_tdmrep,
-}
-
-
-# -- the fold --------------------------------------------------------------------------------------------
-
-_RANK: Final = {stage: rank for rank, stage in enumerate(Stage)}
-
-
-class _Heard(NamedTuple):
-    stage: Stage
-    protocol: str
-    statement: Statement
-
-
-class _Fold:
-    """Gathers statements, then combines them; their order does not matter."""
-
-    def __init__(self, effects: Mapping[str | None, Effect], policy: Policy) -> None:
-        self._effects = effects
-        self._policy = policy
-        self.denies: list[_Heard] = []
-        self.allows: list[_Heard] = []
-        self.undetermined: list[_Heard] = []
-        self.recorded: list[_Heard] = []
-        self.warnings: list[ParseWarning] = []
-        self.snapshots: list[tuple[str, str]] = []
-
-    def add(self, stage: Stage, reading: Reading, protocol: str) -> None:
-        self.warnings += reading.warnings
-        for statement in reading.statements:
-            effect = self._effects[statement.switch]
-            preference = statement.for_purpose(self._policy.purpose)
-            if effect is Effect.DROP or preference is Preference.UNKNOWN:
-                continue
-            heard = _Heard(stage, protocol, statement)
-            if effect is Effect.RECORD:
-                self.recorded.append(heard)
-            elif preference is Preference.DISALLOW:
-                self.denies.append(heard)
-            elif preference is Preference.ALLOW:
-                self.allows.append(heard)
-            else:
-                self.undetermined.append(heard)
-
-    def verdict(self, url: str, stage: Stage) -> Verdict:
-        superseded = self._superseded(stage)
-        denies, allows, undetermined = (
-            [heard for heard in group if heard not in superseded]
-            for group in (self.denies, self.allows, self.undetermined)
-        )
-        # An explicit allow lifts what was inferred from words to others, and nothing else.
-        explicit = any(heard.statement.strength is Strength.EXPLICIT for heard in allows)
-        lifted = [heard for heard in denies if explicit and heard.statement.strength is Strength.INFERRED]
-        denies = [heard for heard in denies if heard not in lifted]
-        reasons = sorted_reasons(heard.statement.signal for heard in denies)
-        causes = sorted_reasons(heard.statement.signal for heard in undetermined)
-
-        lost = lifted + superseded
-        if denies or undetermined:
-            action = Action.SKIP if denies else Action.DEFER
-            decisive, lost = denies + undetermined, allows + lost
-        elif self._policy.regime == "opt-in" and not explicit and stage is Stage.BODY:
-            action, reasons, decisive = Action.SKIP, (Reason.NO_OPT_IN,), []
+def _licences(
+    at: _Url,
+    announced: Iterable[rsl.Announcement],
+    stage: Stage,
+    files: Mapping[str, OriginFile],
+    fold: Fold,
+) -> list[str]:
+    """Hear the RSL documents that were announced; returns those that are missing."""
+    missing = []
+    for url in dict.fromkeys(announcement.url for announcement in announced):
+        file = files.get(url)
+        if file is None:
+            missing.append(url)
+            continue
+        if _unreachable(file):
+            reading = _undetermined(file, Reason.UNDETERMINED, "unreadable")
+        elif not _readable(file):
+            reading = rsl.unusable(file.source, f"status {file.status}")
         else:
-            action, decisive = Action.STORE, allows
-        stages = [
-            # The word of a tdmrep.json stands once the header that could supersede it is known.
-            Stage.HEADERS if heard.protocol == tdmrep.PATH and heard in denies else heard.stage
-            for heard in denies or undetermined
-        ]
-        return Verdict(
-            url=url,
-            action=action,
-            reasons=reasons + causes,
-            stage=min(stages, key=_RANK.__getitem__, default=stage),
-            evidence=_statements(decisive) + _statements(self.recorded),
-            overridden=_statements(lost),
-            warnings=tuple(self.warnings),
-            snapshots=tuple(self.snapshots),
-        )
-
-    def _superseded(self, stage: Stage) -> list[_Heard]:
-        """TDMRep's own precedence: the response header supersedes the file, both ways.
-
-        Until the header can have been seen, the file's word is therefore provisional; what could not be
-        read is not: there is no contact in doubt.
-        """
-        by_file, by_header = (
-            [heard for heard in self.denies + self.allows + self.undetermined if heard.protocol == protocol]
-            for protocol in (tdmrep.PATH, tdmrep.HEADER)
-        )
-        if by_header:
-            return by_file
-        if _RANK[stage] < _RANK[Stage.HEADERS]:
-            return [heard for heard in by_file if heard not in self.undetermined]
-        return []
+            fold.snapshots.append((file.url, file.sha256))
+            document = file.parsed(partial(rsl.parse, file.body))
+            reading = document.read(at.origin, at.target, file.source)
+        fold.add(stage, reading, "rsl")
+    return missing
 
 
-def _statements(heard: Iterable[_Heard]) -> tuple[Statement, ...]:
-    """The statements, in the order of their reasons."""
-    return tuple(sorted((each.statement for each in heard), key=lambda each: REASON_ORDER[each.signal]))
+# -- response headers ------------------------------------------------------------------------------------
+
+
+def _content_type(headers: Headers) -> str:
+    return next((value for name, value in headers if name.lower() == "content-type"), "")
+
+
+def _media_type(headers: Headers) -> str:
+    return _content_type(headers).partition(";")[0].strip().lower()
+
+
+def _tokenless(read: Callable[[Headers, Source], Reading]) -> Callable[[Headers, str, Source], Reading]:
+    return lambda headers, _, source: read(headers, source)
+
+
+_HEADER_READERS: Final[dict[str, Callable[[Headers, str, Source], Reading]]] = {
+    "x-robots-tag": x_robots_tag.read,
+    "robots-tag": robots_tag.read,
+    tdmrep.HEADER: _tokenless(tdmrep.read_headers),
+    "content-usage": _tokenless(content_usage.read_headers),
+    "content-signal": _tokenless(content_signal.read_headers),
+}

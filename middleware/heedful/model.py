@@ -303,6 +303,15 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """The page on which a picture was found: its URL, header lines and HTML."""
+
+    url: str
+    headers: Headers = ()
+    html: str | bytes = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Needs:
     """The gate cannot go on without these files: fetch them (at once, they are independent) and ask again."""
 

@@ -58,6 +58,25 @@ class Plain(scrapy.Spider):
         self.seen.append(words)
 
 
+class PagePlain(scrapy.Spider):
+    """Follows links, and asks for the pictures of pages itself, handing on whatever meta there is."""
+
+    name = "page-plain"
+
+    def __init__(self, urls):
+        super().__init__()
+        self.start_urls = urls
+
+    def parse(self, response):
+        for link in response.css("a::attr(href)").getall():
+            yield response.follow(link, meta=response.meta)
+        for source in response.css("img::attr(src)").getall():
+            yield response.follow(source, self.stored, meta={**response.meta, "heedful_picture": True})
+
+    def stored(self, response):
+        pass
+
+
 class BrokenCheck(Media):
     """A media spider under a gate that crashes on some URLs."""
 

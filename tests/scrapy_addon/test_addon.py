@@ -17,6 +17,12 @@ def robots(text, status=200):
     return {"/robots.txt": File(text, status, TEXT)}
 
 
+FILES = [
+    *("/.well-known/ai.json", "/.well-known/ai.txt", "/.well-known/tdmrep.json", "/.well-known/trust.txt"),
+    "/ai.txt",
+]
+"""What each origin is asked for beside its robots.txt; /trust.txt is not, once access is denied."""
+
 CLOSED = robots("User-agent: *\nDisallow: /\n")
 NOAI = ("X-Robots-Tag", "noai")
 
@@ -46,7 +52,7 @@ def test_concurrent_first_requests_to_a_disallowed_host(crawl, spider, count, ob
         )
         contacted = sorted(hit.path for hit in site.log)
     # Scrapy's own robots middleware asks for itself.
-    assert contacted == ["/.well-known/tdmrep.json"] + ["/robots.txt"] * (1 + obey)
+    assert contacted == sorted(FILES + ["/robots.txt"] * (1 + obey))
     assert result.stored == []
     assert kinds(result) == [(Action.SKIP, "robots.disallow")] * count
 
@@ -139,6 +145,37 @@ def test_a_page_is_fetched_although_its_pictures_are_reserved(crawl):
         result = crawl("Images", urls=[site.start_url])
     assert result.stored == [1]
     assert result.stats["heedful/skip/tdmrep"] == 1
+
+
+NOAI_META = '<meta name="robots" content="noai">'
+
+
+def page(html, *headers):
+    return File(html, headers=(("Content-Type", "text/html"), *headers))
+
+
+@pytest.mark.parametrize("spider", ["Images", "PagePlain"])
+def test_what_a_page_says_holds_for_its_pictures_and_no_others(crawl, spider):
+    files = {
+        "/": page('<a href="/meta">a</a> <a href="/header">b</a> <a href="/free">c</a>'),
+        "/meta": page(NOAI_META + '<img src="{{b}}/1.jpg"><img src="{{b}}/2.jpg">'),
+        "/header": page('<img src="{{b}}/3.jpg">', NOAI),
+        "/free": page('<meta name="otherbot" content="noai"><img src="{{b}}/4.jpg">'),
+    }
+    pictures = {f"/{number}.jpg": picture(number) for number in range(1, 5)}
+    with serve(web(a=files, b=pictures)) as site:
+        result = crawl(spider, urls=[site.start_url])
+        contacted = [hit.path for hit in site.hits("b") if hit.path.endswith(".jpg")]
+    assert contacted == ["/4.jpg"]
+    assert result.stats["heedful/skip/meta-robots"] == 2
+    assert result.stats["heedful/skip/x-robots-tag"] == 1
+    assert result.stats["heedful/store"] == 1
+    sources = {
+        record.url[-5]: record.evidence[0]["source_url"].rpartition("/")[2]
+        for record in result.records
+        if record.evidence
+    }
+    assert sources == {"1": "meta", "2": "meta", "3": "header"}
 
 
 @pytest.mark.parametrize(

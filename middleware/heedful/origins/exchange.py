@@ -47,7 +47,7 @@ class Exchange:
         self.next_url = self.url
 
     def received(
-        self, status: int, headers: Headers, body: bytes, *, now: float, truncated: bool = False
+        self, status: int, headers: Headers, body: bytes, *, now: float | None, truncated: bool = False
     ) -> OriginFile | None:
         """An answer is there.
 
@@ -68,7 +68,7 @@ class Exchange:
         truncated = truncated or len(body) > FILE_MAX
         return OriginFile(self.url, status, headers, body[:FILE_MAX], now, truncated)
 
-    def failed(self, *, now: float) -> OriginFile:
+    def failed(self, *, now: float | None) -> OriginFile:
         """No answer could be had: a DNS, TLS or network error, or a timeout."""
         return OriginFile(self.url, 0, fetched=now)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from heedful.scrapy._middlewares import GuardMiddleware, PolicyMiddleware
 from heedful.scrapy._options import Options
+from heedful.scrapy._pages import PageMiddleware, PagePipeline
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
@@ -15,6 +16,12 @@ POLICY_ORDER: Final = 120
 
 GUARD_ORDER: Final = 950
 """Next to the network, outside HttpCache (900): what is opted out is never cached."""
+
+PAGE_ORDER: Final = 10
+"""The last spider middleware to touch items and requests on their way to the engine."""
+
+PIPELINE_ORDER: Final = -1000
+"""Before every other pipeline."""
 
 
 class Addon:
@@ -33,3 +40,5 @@ class Addon:
         add = settings.setdefault_in_component_priority_dict
         add("DOWNLOADER_MIDDLEWARES", PolicyMiddleware, POLICY_ORDER)
         add("DOWNLOADER_MIDDLEWARES", GuardMiddleware, GUARD_ORDER)
+        add("SPIDER_MIDDLEWARES", PageMiddleware, PAGE_ORDER)
+        add("ITEM_PIPELINES", PagePipeline, PIPELINE_ORDER)

@@ -31,13 +31,16 @@ from heedful.model import (
 from heedful.scrapy._exceptions import Deferred, LedgerFailed, OptedOut
 from heedful.scrapy._media import PICTURE, wrap_media_pipelines
 from heedful.scrapy._options import Options
-from heedful.scrapy._origins import OriginFiles, pairs
+from heedful.scrapy._origins import FILES_KEPT, OriginFiles, pairs
+from heedful.scrapy._pages import PAGE, Pages
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
     from scrapy.http import Headers as ScrapyHeaders
     from scrapy.http import Response as ScrapyResponse
+
+    from heedful.model import OriginFile
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +78,7 @@ class Enforcer:
         self.options = Options.read(crawler.settings)
         self.gate = self.options.gate
         self.origins = OriginFiles(crawler)
+        self.pages = Pages()
         run = Run.start(
             crawler=f"scrapy/{scrapy.__version__}",
             token=self.gate.token,
@@ -87,6 +91,7 @@ class Enforcer:
         except LedgerError as error:
             raise ConfigurationError(f"HEEDFUL_LEDGER: {error}") from error
         self._ledger_failed = False
+        self._further: dict[str, set[str]] = {}
         self._crashes: set[str] = set()
         self._warned = bool(self.options.contact)
         user_agent = str(crawler.settings["USER_AGENT"])
@@ -111,29 +116,60 @@ class Enforcer:
 
     # -- judging -----------------------------------------------------------------------------------------
 
-    async def judge(self, url: str, response: Response | None, stage: Stage) -> Verdict:
-        """The verdict on `url`, its origin files fetched where they are missing.
+    async def judge(
+        self, request: Request, stage: Stage, response: Response | None = None, *, url: str | None = None
+    ) -> Verdict:
+        """The verdict on a request, its origin files fetched where they are missing.
 
         A check that raises is a doubt: nothing is stored.
         """
+        url = url or request.url
         try:
-            files = self.origins.kept(self.gate.origin_files(url))
-            while isinstance(
-                answer := self.gate.judge(url, origin_files=files, response=response, stage=stage), Needs
-            ):
+            files = self._at_hand(url)
+            while isinstance(answer := self._ask(url, request, files, response, stage), Needs):
+                self._note(url, answer)
                 files |= await self.origins.get(answer.urls)
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
             return self._crashed(url, stage, error)
         return answer
 
-    def judge_now(self, url: str, response: Response, stage: Stage) -> Verdict | None:
+    def judge_now(self, request: Request, stage: Stage, response: Response) -> Verdict | None:
         """As `judge`, from the origin files that are at hand; None if they do not suffice."""
         try:
-            files = self.origins.kept(self.gate.origin_files(url))
-            answer = self.gate.judge(url, origin_files=files, response=response, stage=stage)
+            answer = self._ask(request.url, request, self._at_hand(request.url), response, stage)
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
-            return self._crashed(url, stage, error)
+            return self._crashed(request.url, stage, error)
         return None if isinstance(answer, Needs) else answer
+
+    def _ask(
+        self,
+        url: str,
+        request: Request,
+        files: dict[str, OriginFile],
+        response: Response | None,
+        stage: Stage,
+    ) -> Verdict | Needs:
+        return self.gate.judge(
+            url,
+            origin_files=files,
+            page=request.meta.get(PAGE),
+            response=response,
+            stage=stage,
+            now=time.time(),
+        )
+
+    def _at_hand(self, url: str) -> dict[str, OriginFile]:
+        first = self.gate.origin_files(url)
+        return self.origins.kept((*first, *self._further.get(first[0], ()))) if first else {}
+
+    def _note(self, url: str, needs: Needs) -> None:
+        """Remember what an origin's files led to, so that the gate need not ask for it each time."""
+        first = self.gate.origin_files(url)
+        further = [each for each in needs.urls if each not in first]
+        if further:
+            if len(self._further) > FILES_KEPT:
+                self._further.clear()
+            self._further[first[0]] = {*self._further.get(first[0], ()), *further}
 
     def _crashed(self, url: str, stage: Stage, error: Exception) -> Verdict:
         words = f"{type(error).__name__}: {error}"
@@ -156,7 +192,7 @@ class Enforcer:
         self._warn_without_contact(request)
         if request.url in self.gate.origin_files(request.url):
             return
-        verdict = await self.judge(request.url, None, Stage.ORIGIN)
+        verdict = await self.judge(request, Stage.ORIGIN)
         # What is not known to be a picture is refused only where it must not be contacted, whatever it is;
         # a page may carry links to pictures that are free.
         if verdict.action is not Action.STORE and (request.meta.get(PICTURE) or verdict.bars_contact):
@@ -175,7 +211,7 @@ class Enforcer:
             return
         # Only a success brings a picture: elsewhere the body stage, where silence is judged, is not reached.
         stage = Stage.BODY if 200 <= response.status < 300 else Stage.HEADERS
-        verdict = await self.judge(response.url, head, stage)
+        verdict = await self.judge(request, stage, head, url=response.url)
         if not picture:
             if verdict.action is not Action.STORE:
                 request.meta[HOPS] = [*request.meta.get(HOPS, ()), verdict]
@@ -192,7 +228,7 @@ class Enforcer:
             return None
         if not request.meta.get(PICTURE) and not is_picture(_content_type(headers)):
             return None
-        verdict = self.judge_now(request.url, Response(0, pairs(headers)), Stage.HEADERS)
+        verdict = self.judge_now(request, Stage.HEADERS, Response(0, pairs(headers)))
         return None if verdict is None or verdict.action is Action.STORE else verdict
 
     async def failed(self, request: Request, error: Exception) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
+import scrapy
 from scrapy.pipelines.media import MediaPipeline
 from scrapy.utils.defer import ensure_awaitable
+from scrapy.utils.misc import arg_to_iter
 
+from heedful.errors import OptedOut
 from heedful.model import Action, Stage
+from heedful.scrapy._pages import pin
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -21,8 +26,29 @@ PICTURE: Final = "heedful_picture"
 """Request meta key: this request is for a picture (media pipelines' requests are marked by themselves)."""
 
 
+QUIET: Final = scrapy.version_info >= (2, 18)
+"""Media pipelines log a refused request at DEBUG; earlier versions of Scrapy log an error and a traceback."""
+
+
+class _Refusals(logging.Filter):
+    """Keeps records out of the log that only say that a picture was refused: the ledger says it better."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        while error is not None:
+            if isinstance(error, OptedOut):
+                return False
+            error = error.__cause__ or error.__context__
+        return True
+
+
+_REFUSALS: Final = _Refusals()
+
+
 def wrap_media_pipelines(crawler: Crawler, enforcer: Enforcer) -> None:
     """Let `enforcer` see what the crawler's media pipelines are about to do."""
+    if not QUIET:
+        logging.getLogger("scrapy.pipelines.media").addFilter(_REFUSALS)
     engine = crawler.engine
     assert engine is not None  # noqa: S101
     for pipeline in engine.scraper.itemproc.middlewares:
@@ -31,14 +57,19 @@ def wrap_media_pipelines(crawler: Crawler, enforcer: Enforcer) -> None:
 
 
 def _wrap(pipeline: MediaPipeline, enforcer: Enforcer) -> None:
-    media_to_download = pipeline.media_to_download
+    media_to_download, get_media_requests = pipeline.media_to_download, pipeline.get_media_requests
+
+    @functools.wraps(get_media_requests)
+    def pinned(item: Any, info: MediaPipeline.SpiderInfo) -> list[Request]:
+        return pin(arg_to_iter(get_media_requests(item, info)))
 
     @functools.wraps(media_to_download)
     async def judged_first(request: Request, info: MediaPipeline.SpiderInfo, *, item: Any = None) -> Any:
         request.meta[PICTURE] = True
-        verdict = await enforcer.judge(request.url, None, Stage.ORIGIN)
+        verdict = await enforcer.judge(request, Stage.ORIGIN)
         if verdict.action is not Action.STORE and not enforcer.options.audit:
             return None  # "not there yet": the request is made, and refused where every request is
         return await ensure_awaitable(media_to_download(request, info, item=item))
 
+    pipeline.get_media_requests = pinned  # type: ignore[method-assign]
     pipeline.media_to_download = judged_first  # type: ignore[method-assign,assignment]

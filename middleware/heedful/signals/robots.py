@@ -14,7 +14,7 @@ from heedful.model import RAW_MAX, ParseWarning, Preference, Reading, Reason, St
 from heedful.signals._paths import PathPattern, canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, KeysView
 
     from heedful.model import Source
 
@@ -42,6 +42,9 @@ _RULES: Final = frozenset((_ALLOW, _DISALLOW, _CONTENT_USAGE))
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+")
 _TOKEN_END: Final = re.compile(r"[\s/]")
+
+_FIRST_MARKS: Final = "\ufeff\udcef\udcbb\udcfe\udcff"
+"""What a file may start with: a BOM, the first octets of one that was cut, or UTF-16's (its NULs are gone)."""
 
 _CROWD: Final = 16
 """Rules with one head that are still tried one by one: about as fast as the look-ups that replace it."""
@@ -225,6 +228,13 @@ class Group:
             self._index = _Index(self.rules)
         return self._index.find(target)
 
+    def refusal(self, target: str) -> Rule | None:
+        """The Disallow that closes a path, in canonical form, to the group; None: it is open."""
+        if target == "/robots.txt" or target.startswith("/robots.txt?"):
+            return None  # section 2.2.2: implicitly allowed
+        rule = self.match(target)
+        return None if rule is None or rule.allow else rule
+
 
 class Robots:
     """A parsed file.
@@ -251,6 +261,11 @@ class Robots:
         self._explicit: dict[str, Group] = {}
         self._rest: Group | None = None
         self._warned: tuple[Source, tuple[ParseWarning, ...]] | None = None
+
+    @property
+    def tokens(self) -> KeysView[str]:
+        """What the User-agent lines name, in lower case; `*` if it is among them."""
+        return self._sections.keys()
 
     def group(self, token: str) -> Group:
         """The group that a crawler with the product token `token` obeys (RFC 9309, section 2.2.1).
@@ -344,7 +359,7 @@ class _Parser:
         kind = _KEYS.get(key) if colon else None
         if kind is None:
             # A BOM amid the file shows where two files were joined.
-            content = content.strip().lstrip("\ufeff").strip()
+            content = content.strip().lstrip(_FIRST_MARKS if number == 1 else "\ufeff").strip()
             if not content:
                 return
             kind, value = self._repaired(number, content, raw)
@@ -444,10 +459,8 @@ def access(robots: Robots, token: str, target: str, source: Source) -> Reading:
         permission to train; and the file's faults.
     """
     warnings = robots.warnings_in(source)
-    if target == "/robots.txt" or target.startswith("/robots.txt?"):
-        return Reading((), warnings)  # section 2.2.2: implicitly allowed
-    rule = robots.group(token).match(target)
-    if rule is None or rule.allow:
+    rule = robots.group(token).refusal(target)
+    if rule is None:
         return Reading((), warnings)
     evidence = source.at(f"line {rule.line}", rule.raw)
     statement = Statement(Reason.ROBOTS_DISALLOW, Preference.DISALLOW, str(rule), evidence)

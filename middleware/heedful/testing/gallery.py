@@ -69,10 +69,14 @@ class Site:
     Attributes:
         files: what it serves, by path (with the query, if any); any other path is 404.
         title: its name on its own page and in links to it.
+        head: more markup for its page's head.
+        headers: more header lines of its page's response.
     """
 
     files: Mapping[str, File] = field(hash=False)
     title: str = ""
+    head: str = ""
+    headers: Headers = ()
 
     def find(self, target: str) -> File | None:
         """The file at a request's target: path and query, else the path alone."""
@@ -183,8 +187,9 @@ def build(sites: Mapping[str, Site], exhibits: Iterable[Exhibit]) -> Gallery:
         shown[exhibit.shown_on or exhibit.site].append(exhibit)
     open_to_visitors = {name: sites[name].title for name, hung in shown.items() if hung}
     for name in open_to_visitors:
-        page = _page(name, shown[name], open_to_visitors)
-        files[name]["/"] = File(page, headers=(("Content-Type", "text/html; charset=utf-8"),))
+        page = _page(name, shown[name], open_to_visitors, sites[name].head)
+        headers = (("Content-Type", "text/html; charset=utf-8"), *sites[name].headers)
+        files[name]["/"] = File(page, headers=headers)
     return Gallery({name: replace(site, files=files[name]) for name, site in sites.items()}, numbered)
 
 
@@ -203,7 +208,7 @@ figcaption { margin-top: .6rem; font-size: .85rem; overflow-wrap: anywhere }
 """
 
 
-def _page(site: str, hung: Iterable[Exhibit], titles: Mapping[str, str]) -> str:
+def _page(site: str, hung: Iterable[Exhibit], titles: Mapping[str, str], head: str) -> str:
     figures = "\n".join(
         f'<figure><img src="{{{{{exhibit.site}}}}}{html.escape(exhibit.path)}" '
         f'alt="Picture {exhibit.id}: {html.escape(exhibit.name.replace("-", " "))}">'
@@ -218,7 +223,7 @@ def _page(site: str, hung: Iterable[Exhibit], titles: Mapping[str, str]) -> str:
     title = html.escape(titles[site])
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
-        f'<link rel="icon" href="data:,">\n<style>{_STYLE}</style>\n</head>\n'
+        f'{head}<link rel="icon" href="data:,">\n<style>{_STYLE}</style>\n</head>\n'
         f"<body>\n<h1>{title}</h1>\n<nav>\n{links}\n</nav>\n<main>\n{figures}\n</main>\n</body>\n</html>\n"
     )
 
@@ -245,6 +250,7 @@ _ALLOWED = _want(Action.STORE, Action.STORE, Action.STORE, Action.STORE)
 _STRICT_ONLY = _want(Action.STORE, Action.SKIP, Action.STORE, Action.SKIP)
 _ALLOWED_UNLESS_STRICT = _want(Action.STORE, Action.SKIP, Action.STORE, Action.STORE)
 _STRICT_DEFERS = _want(Action.STORE, Action.DEFER, Action.STORE, Action.SKIP)
+_INFERRED = _not_by_the_letter(Reason.ROBOTS_AI_TOKEN)
 _FAILED = _want(Action.FAILED, Action.FAILED, Action.FAILED, Action.FAILED)
 _DOWN = _want(Action.DEFER, Action.DEFER, Action.DEFER, Action.DEFER, Reason.ROBOTS_UNREACHABLE)
 _DISALLOWED = _denied(Reason.ROBOTS_DISALLOW)
@@ -252,6 +258,12 @@ _TAGGED = _denied(Reason.X_ROBOTS_TAG)
 _INDEX_RULE = _not_by_the_letter(Reason.X_ROBOTS_TAG)
 _RESERVED = _denied(Reason.TDMREP)
 _RESERVED_ALIAS = _not_by_the_letter(Reason.TDMREP)
+_SIGNAL_NO = _denied(Reason.CONTENT_SIGNAL)
+_SIGNAL_STAR = _not_by_the_letter(Reason.CONTENT_SIGNAL)
+_LEGACY = _not_by_the_letter(Reason.ROBOTS_LEGACY)
+_AI_TXT = _denied(Reason.AI_TXT)
+_TRUST_NO = _denied(Reason.TRUST_TXT)
+_RSL = _denied(Reason.RSL)
 _USAGE_N = _denied(Reason.CONTENT_USAGE)
 _USAGE_ALIAS = _not_by_the_letter(Reason.CONTENT_USAGE)
 
@@ -262,6 +274,11 @@ def _text(body: str, status: int = 200) -> File:
 
 def _json(body: str) -> File:
     return File(body, headers=(("Content-Type", "application/json"),))
+
+
+def _rsl(contents: str) -> File:
+    body = f'<rsl xmlns="https://rslstandard.org/rsl">{contents}</rsl>'
+    return File(body, headers=(("Content-Type", "application/rsl+xml"),))
 
 
 _ROBOTS = "/robots.txt"
@@ -311,7 +328,14 @@ _SITES: dict[str, Site] = {
         "An archive with other lines between",
     ),
     "press": Site({_ROBOTS: _text("User-agent: *\nAllow: /\n")}, "A press agency's tags"),
-    "agency": Site({}, "An agency's headers"),
+    "agency": Site(
+        {
+            "/licence.xml": _rsl(
+                '<content url="/"><license><prohibits type="usage">all</prohibits></license></content>'
+            )
+        },
+        "An agency's headers",
+    ),
     "usage": Site(
         {
             _ROBOTS: _text(
@@ -344,6 +368,93 @@ _SITES: dict[str, Site] = {
         "A site reserved as a whole",
     ),
     "rights-down": Site({_TDMREP: _text("500\n", 500)}, "A site whose reservation cannot be read"),
+    # Cloudflare's Content Signals, and an expired draft's lines; the rules of the * group are not ours.
+    "signals": Site(
+        {
+            _ROBOTS: _text(
+                "Content-Signal: search=yes\n\n"
+                "User-agent: *\nContent-Signal: ai-train=no\nDisallowAITraining: /\nDisallow: /\n\n"
+                "User-agent: PictureBot\nContent-Signal: ai-train=yes\nAllow: /\n"
+            )
+        },
+        "A site whose * group reserves training",
+    ),
+    "signal-no": Site(
+        {_ROBOTS: _text("User-agent: *\nContent-Signal: search=yes, ai-train=no\nAllow: /\n")},
+        "A site with Content-Signal: ai-train=no",
+    ),
+    "signal-yes": Site(
+        {
+            _ROBOTS: _text(
+                "User-agent: GPTBot\nUser-agent: CCBot\nDisallow: /\n\n"
+                "User-agent: *\nContent-Signal: ai-train=yes\nAllow: /\n"
+            )
+        },
+        "A site closed to two trainers, yet with ai-train=yes",
+    ),
+    "legacy": Site(
+        {
+            _ROBOTS: _text(
+                "User-agent: *\nDisallowAITraining: /kept/\nAllowAITraining: /kept/free/\nAllow: /\n"
+            )
+        },
+        "A site with DisallowAITraining",
+    ),
+    # What is said to other agents: formally not ours.
+    "trainers": Site(
+        {
+            _ROBOTS: _text(
+                "User-agent: GPTBot\nDisallow: /two/\nDisallow: /one/\n\n"
+                "User-agent: ClaudeBot\nDisallow: /two/\n\n"
+                "User-agent: Google-Extended\nDisallow: /policy/\n\n"
+                "User-agent: img2dataset\nDisallow: /dataset/\n\n"
+                "User-agent: OAI-SearchBot\nUser-agent: ChatGPT-User\nDisallow: /search/\n"
+            )
+        },
+        "A site closed to trainers of AI",
+    ),
+    # Spawning's ai.txt: an allow for PNG is an explicit one.
+    "ai-txt": Site(
+        {
+            "/ai.txt": _text("User-Agent: *\nDisallow: *.jpg\nAllow: *.png\n/\n"),
+        },
+        "A site with ai.txt",
+    ),
+    "ai-json": Site(
+        {
+            "/.well-known/ai.json": _json(
+                '{"site": {"name": "Art", "url": "{{ai-json}}"}, "policies": {"training": "conditional"}, '
+                '"trainingPaths": {"allow": ["/open/*"], "deny": ["/open/not/*"]}}'
+            )
+        },
+        "A site with ai.json",
+    ),
+    "trust-no": Site({"/trust.txt": _text("datatrainingallowed=no\n")}, "A publisher with trust.txt: no"),
+    "trust-yes": Site(
+        {
+            "/.well-known/trust.txt": _text("DataTrainingAllowed = Yes\n"),
+            "/trust.txt": _text("datatrainingallowed=no\n"),
+        },
+        "A publisher with trust.txt: yes",
+    ),
+    "rsl": Site(
+        {
+            _ROBOTS: _text("License: {{rsl}}/license.xml\n\nUser-agent: *\nAllow: /\n"),
+            "/license.xml": _rsl(
+                '<content url="/art/"><license><prohibits type="usage">ai-train</prohibits></license>'
+                "</content>"
+                '<content url="/paid/"><license><permits type="usage">ai-all</permits>'
+                '<payment type="purchase"/></license></content>'
+                '<content url="/search/"><license><permits type="usage">search</permits></license></content>'
+                '<content url="/free/"><license><permits type="usage">ai-train</permits></license></content>'
+            ),
+        },
+        "A site that licenses by RSL",
+    ),
+    # Pages that speak of the pictures on them; the sites of the pictures do not.
+    "page-meta": Site({}, "A page with a noai meta tag", head='<meta name="Robots" content="noindex, NoAI">'),
+    "page-header": Site({}, "A page with a noai header", headers=(("X-Robots-Tag", "noimageai"),)),
+    "page-noindex": Site({}, "A page with noindex", head='<meta name="robots" content="noindex">'),
     # The sites from here on have no page: their pictures are shown by the first site, as from a CDN.
     "robots-500": Site({_ROBOTS: _text("500\n", 500)}),
     "robots-429": Site({_ROBOTS: _text("429\n", 429)}),
@@ -503,6 +614,51 @@ _EXHIBITS: tuple[Exhibit, ...] = (
         "usage-robots-y-header-n", "usage", "/ai-ok/2.jpg", "y in robots.txt, n in the header", *_USAGE_N,
         headers=(("Content-Usage", "train-ai=n"),),
     ),
+    # Content-Signal and DisallowAITraining.
+    Exhibit("signal-star", "signals", "/1.jpg", "Content-Signal no for *, yes for us", *_SIGNAL_STAR),
+    Exhibit("signal-no", "signal-no", "/1.jpg", "Content-Signal: ai-train=no", *_SIGNAL_NO),
+    Exhibit("signal-yes", "signal-yes", "/1.jpg", "two trainers disallowed, but ai-train=yes", *_ALLOWED),
+    _headed("signal-header", "Content-Signal: ai-train=no", _SIGNAL_NO, ("Content-Signal", "ai-train=no")),
+    _headed(
+        "signal-alias", "Content-Signal: ai-train=deny", _not_by_the_letter(Reason.CONTENT_SIGNAL),
+        ("Content-Signal", "ai-train=deny"),
+    ),
+    _headed("signal-use", "Content-Signal: use=reference", _STRICT_ONLY, ("Content-Signal", "use=reference")),
+    Exhibit("legacy", "legacy", "/kept/1.jpg", "DisallowAITraining: /kept/", *_LEGACY),
+    Exhibit("legacy-free", "legacy", "/kept/free/1.jpg", "AllowAITraining: /kept/free/", *_FREE),
+    # Other agents' tokens.
+    Exhibit("trainers-two", "trainers", "/two/1.jpg", "GPTBot and ClaudeBot disallowed", *_INFERRED),
+    Exhibit("trainers-one", "trainers", "/one/1.jpg", "GPTBot disallowed", *_STRICT_ONLY),
+    Exhibit("trainers-policy", "trainers", "/policy/1.jpg", "Google-Extended disallowed", *_INFERRED),
+    Exhibit("trainers-dataset", "trainers", "/dataset/1.jpg", "img2dataset disallowed", *_INFERRED),
+    Exhibit("trainers-search", "trainers", "/search/1.jpg", "search agents disallowed", *_FREE),
+    # ai.txt and trust.txt.
+    Exhibit("ai-txt-jpg", "ai-txt", "/1.jpg", "ai.txt, Disallow: *.jpg", *_AI_TXT),
+    Exhibit("ai-txt-upper", "ai-txt", "/2.JPG?w=1", "ai.txt, Disallow: *.jpg, for .JPG?w=1", *_AI_TXT),
+    Exhibit("ai-txt-png", "ai-txt", "/1.png", "ai.txt, Allow: *.png", *_ALLOWED, format="PNG"),
+    Exhibit("ai-txt-webp", "ai-txt", "/1.webp", "ai.txt, no rule for .webp", *_FREE, format="WEBP"),
+    Exhibit("ai-txt-type", "ai-txt", "/picture/1", "ai.txt, a JPEG without an extension", *_AI_TXT),
+    Exhibit("ai-json-open", "ai-json", "/open/1.jpg", "ai.json, allowed path", *_ALLOWED),
+    Exhibit("ai-json-not", "ai-json", "/open/not/1.jpg", "ai.json, denied path", *_AI_TXT),
+    Exhibit("ai-json-other", "ai-json", "/1.jpg", "ai.json, conditional, no match", *_AI_TXT),
+    Exhibit("trust-no", "trust-no", "/1.jpg", "trust.txt, datatrainingallowed=no", *_TRUST_NO),
+    Exhibit("trust-yes", "trust-yes", "/1.jpg", "trust.txt, the first location says yes", *_ALLOWED),
+    # RSL.
+    Exhibit("rsl-prohibits", "rsl", "/art/1.jpg", "RSL, training prohibited", *_RSL),
+    Exhibit("rsl-paid", "rsl", "/paid/1.jpg", "RSL, training for payment", *_RSL),
+    Exhibit("rsl-search", "rsl", "/search/1.jpg", "RSL, search only", *_RSL),
+    Exhibit("rsl-free", "rsl", "/free/1.jpg", "RSL, training permitted", *_ALLOWED),
+    Exhibit("rsl-outside", "rsl", "/1.jpg", "RSL, no content for the path", *_FREE),
+    _headed(
+        "rsl-link", "Link to an RSL document", _RSL,
+        ("Link", '<{{agency}}/licence.xml>; rel="license"; type="application/rsl+xml"'),
+    ),
+    # Robots-Tag, and what pages say of their pictures.
+    _headed("robots-tag", "Robots-Tag: *;noai", _denied(Reason.ROBOTS_TAG), ("Robots-Tag", "*;noai")),
+    _headed("robots-tag-other", "Robots-Tag: otherbot;noai", _FREE, ("Robots-Tag", "otherbot;noai")),
+    Exhibit("page-meta", "page-meta", "/1.jpg", "noai in its page's meta tag", *_denied(Reason.META_ROBOTS)),
+    Exhibit("page-header", "page-header", "/1.jpg", "noimageai in its page's header", *_TAGGED),
+    Exhibit("page-noindex", "page-noindex", "/1.jpg", "noindex in its page's meta tag", *_FREE),
     # Redirects: each hop is judged on its own origin.
     _moved("moved-free", "moved to another site", _FREE, "/moved/1.jpg", Hop("cdn", "/a/1.jpg")),
     _moved(

@@ -1,0 +1,149 @@
+"""The fold: from what all protocols say to one verdict.
+
+Inside a protocol its own precedence holds; across protocols the most restrictive wins. An explicit allow
+lifts only what was inferred from words to others; skip beats defer beats store; only the operator's own
+licence lifts a deny.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from heedful.model import (
+    REASON_ORDER,
+    Action,
+    Preference,
+    Purpose,
+    Reason,
+    Stage,
+    Strength,
+    Verdict,
+    sorted_reasons,
+)
+from heedful.policy import Effect
+from heedful.signals import tdmrep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from heedful.model import ParseWarning, Reading, Statement
+    from heedful.policy import Policy
+
+_RANK: Final = {stage: rank for rank, stage in enumerate(Stage)}
+
+
+class _Heard(NamedTuple):
+    stage: Stage
+    protocol: str
+    statement: Statement
+
+
+class Fold:
+    """Gathers statements, then combines them; their order does not matter.
+
+    Attributes:
+        snapshots: URL and SHA-256 (hex) of each file that was read.
+    """
+
+    def __init__(self, effects: Mapping[str | None, Effect], policy: Policy) -> None:
+        self._effects = effects
+        self._policy = policy
+        self._denies: list[_Heard] = []
+        self._allows: list[_Heard] = []
+        self._undetermined: list[_Heard] = []
+        self._recorded: list[_Heard] = []
+        self._licences: list[_Heard] = []
+        self._warnings: list[ParseWarning] = []
+        self.snapshots: list[tuple[str, str]] = []
+
+    def add(self, stage: Stage, reading: Reading, protocol: str) -> None:
+        """Hear what a parser found at a stage; `protocol` is the header or path that it read."""
+        self._warnings += reading.warnings
+        for statement in reading.statements:
+            effect = self._effects[statement.switch]
+            preference = statement.for_purpose(self._policy.purpose)
+            if effect is Effect.DROP or preference is Preference.UNKNOWN:
+                continue
+            heard = _Heard(stage, protocol, statement)
+            if effect is Effect.RECORD:
+                self._recorded.append(heard)
+            elif preference is Preference.DISALLOW:
+                self._denies.append(heard)
+            elif preference is Preference.ALLOW:
+                self._allows.append(heard)
+            else:
+                self._undetermined.append(heard)
+
+    def license(self, statement: Statement) -> None:
+        """Hear the operator's licence; one for a part of training does not cover all of it."""
+        if statement.covers in {Purpose.TRAIN_ANY, self._policy.purpose}:
+            self._licences.append(_Heard(Stage.URL, "override", statement))
+
+    def verdict(self, url: str, stage: Stage) -> Verdict:
+        """The verdict, if `stage` is the last one whose input is complete."""
+        superseded = self._superseded(stage)
+        denies, allows, undetermined = (
+            [heard for heard in group if heard not in superseded]
+            for group in (self._denies, self._allows, self._undetermined)
+        )
+        allows = self._licences + allows
+        explicit = any(heard.statement.strength is Strength.EXPLICIT for heard in allows)
+        lifted = [heard for heard in denies if explicit and self._lifts(heard.statement)]
+        denies = [heard for heard in denies if heard not in lifted]
+        reasons = sorted_reasons(heard.statement.signal for heard in denies)
+        causes = sorted_reasons(heard.statement.signal for heard in undetermined)
+
+        lost = lifted + superseded
+        if denies or undetermined:
+            action = Action.SKIP if denies else Action.DEFER
+            decisive, lost = denies + undetermined, allows + lost
+        elif self._policy.regime == "opt-in" and not explicit and stage is Stage.BODY:
+            action, reasons, decisive = Action.SKIP, (Reason.NO_OPT_IN,), []
+        else:
+            action, decisive = Action.STORE, allows
+        stages = [
+            # The word of a tdmrep.json stands once the header that could supersede it is known.
+            Stage.HEADERS if heard.protocol == tdmrep.PATH and heard in denies else heard.stage
+            for heard in denies or undetermined
+        ]
+        return Verdict(
+            url=url,
+            action=action,
+            reasons=reasons + tuple(cause for cause in causes if cause not in reasons),
+            stage=min(stages, key=_RANK.__getitem__, default=stage),
+            evidence=_statements(decisive) + _statements(self._recorded),
+            overridden=_statements(lost),
+            warnings=tuple(dict.fromkeys(self._warnings)),
+            snapshots=tuple(dict.fromkeys(self.snapshots)),
+        )
+
+    def _lifts(self, deny: Statement) -> bool:
+        """Whether an explicit allow that was heard lifts `deny`: a licence any one but the operator's own."""
+        if deny.signal is Reason.OPERATOR_DENY:
+            return False
+        return bool(self._licences) or deny.strength is Strength.INFERRED
+
+    def _superseded(self, stage: Stage) -> list[_Heard]:
+        """TDMRep's own precedence: the response header supersedes the file, both ways.
+
+        Until the header can have been seen, the file's word is therefore provisional; what could not be
+        read is not: there is no contact in doubt.
+        """
+        by_file, by_header = (
+            [
+                heard
+                for heard in self._denies + self._allows + self._undetermined
+                if heard.protocol == protocol
+            ]
+            for protocol in (tdmrep.PATH, tdmrep.HEADER)
+        )
+        if by_header:
+            return by_file
+        if _RANK[stage] < _RANK[Stage.HEADERS]:
+            return [heard for heard in by_file if heard not in self._undetermined]
+        return []
+
+
+def _statements(heard: Iterable[_Heard]) -> tuple[Statement, ...]:
+    """The statements, in the order of their reasons."""
+    return tuple(sorted((each.statement for each in heard), key=lambda each: REASON_ORDER[each.signal]))
