@@ -81,6 +81,8 @@ class Fold:
 
     def verdict(self, url: str, stage: Stage) -> Verdict:
         """The verdict, if `stage` is the last one whose input is complete."""
+        if not (self._denies or self._allows or self._undetermined or self._licences):
+            return self._silence(url, stage)
         superseded = self._superseded(stage)
         denies, allows, undetermined = (
             [heard for heard in group if heard not in superseded]
@@ -97,8 +99,8 @@ class Fold:
         if denies or undetermined:
             action = Action.SKIP if denies else Action.DEFER
             decisive, lost = denies + undetermined, allows + lost
-        elif self._policy.regime == "opt-in" and not explicit and stage is Stage.BODY:
-            action, reasons, decisive = Action.SKIP, (Reason.NO_OPT_IN,), []
+        elif not explicit:
+            return self._silence(url, stage, allows + lost)
         else:
             action, decisive = Action.STORE, allows
         stages = [
@@ -112,6 +114,20 @@ class Fold:
             reasons=reasons + tuple(cause for cause in causes if cause not in reasons),
             stage=min(stages, key=_RANK.__getitem__, default=stage),
             evidence=_statements(decisive) + _statements(self._recorded),
+            overridden=_statements(lost),
+            warnings=tuple(dict.fromkeys(self._warnings)),
+            snapshots=tuple(dict.fromkeys(self.snapshots)),
+        )
+
+    def _silence(self, url: str, stage: Stage, lost: Iterable[_Heard] = ()) -> Verdict:
+        """Nobody said anything that counts: the regime decides, once all has been heard."""
+        opt_in = self._policy.regime == "opt-in" and stage is Stage.BODY
+        return Verdict(
+            url=url,
+            action=Action.SKIP if opt_in else Action.STORE,
+            reasons=(Reason.NO_OPT_IN,) if opt_in else (),
+            stage=stage,
+            evidence=_statements(self._recorded),
             overridden=_statements(lost),
             warnings=tuple(dict.fromkeys(self._warnings)),
             snapshots=tuple(dict.fromkeys(self.snapshots)),

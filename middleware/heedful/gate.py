@@ -129,9 +129,11 @@ class Gate:
         missing = self._origin(at, origin_files, response, fold, announced)
         missing += _licences(at, announced, Stage.ORIGIN, origin_files, fold)
         if response is not None:
-            self._headers(at, response, fold)
-            linked = rsl.linked(response.headers, url)
-            missing += _licences(at, linked, Stage.HEADERS, origin_files, fold)
+            headers = tuple(header for header in response.headers if header[0].lower() in _SPEAKING)
+            if headers:
+                self._headers(headers, Source(url, fetched=response.fetched), fold)
+                linked = rsl.linked(headers, url)
+                missing += _licences(at, linked, Stage.HEADERS, origin_files, fold)
         if page is not None:
             self._page(page, fold)
 
@@ -149,54 +151,54 @@ class Gate:
     ) -> list[str]:
         """Hear the origin-wide files; returns those that are missing."""
         missing = []
-        media_type = None if response is None else _media_type(response.headers)
         for path in _FIRST:
-            url: str | None = at.origin + path
-            while url is not None:
-                file = files.get(url)
-                if file is None:
-                    missing.append(url)
-                    break
-                if _readable(file):
-                    fold.snapshots.append((file.url, file.sha256))
-                protocol = url[len(at.origin) :]
-                for reading in self._read(at, path, file, announced):
-                    fold.add(Stage.ORIGIN, reading, protocol)
-                if media_type and path in ai_txt.PATHS and _readable(file):
-                    # A URL without an extension is checked again with those of the picture's type.
-                    typed = _ai_txt(file).read(self.token, at.target, file.source, media_type)
-                    fold.add(Stage.HEADERS, typed, protocol)
-                # trust.txt: the second location is asked only when the first is absent.
-                second = path == trust_txt.PATHS[0] and url.endswith(path) and _absent_trust(file)
-                url = at.origin + trust_txt.PATHS[1] if second else None
+            file = files.get(at.origin + path)
+            if file is None:
+                missing.append(at.origin + path)
+            elif not _absent(file):
+                self._hear(at, path, file, response, fold, announced)
+        first = files.get(at.origin + trust_txt.PATHS[0])
+        if first is not None and _absent_trust(first):
+            # The second location is asked only when the first is absent.
+            second = files.get(at.origin + trust_txt.PATHS[1])
+            if second is None:
+                missing.append(at.origin + trust_txt.PATHS[1])
+            elif not _absent(second):
+                self._hear(at, trust_txt.PATHS[1], second, response, fold, announced)
         return missing
 
-    def _read(
+    def _hear(
         self,
         at: _Url,
         path: str,
         file: OriginFile,
+        response: Response | None,
+        fold: Fold,
         announced: list[rsl.Announcement],
-    ) -> Iterator[Reading]:
-        if _unreachable(file):
-            is_robots = path == _ROBOTS
-            yield _undetermined(
-                file,
-                Reason.ROBOTS_UNREACHABLE if is_robots else Reason.UNDETERMINED,
-                None if is_robots else "unreadable",
-            )
-        elif not _readable(file):
+    ) -> None:
+        if not _readable(file):
+            known = path == _ROBOTS
+            reason = Reason.ROBOTS_UNREACHABLE if known else Reason.UNDETERMINED
+            fold.add(Stage.ORIGIN, _undetermined(file, reason, None if known else "unreadable"), path)
             return
-        elif path == _ROBOTS:
+        fold.snapshots.append((file.url, file.sha256))
+        source = file.source
+        if path == _ROBOTS:
             parsed = file.parsed(partial(robots.parse, file.body, truncated=file.truncated))
             announced += rsl.announced(parsed, self.token, file.url)
-            yield from self._robots(at, parsed, file.source)
+            for reading in self._robots(at, parsed, source):
+                fold.add(Stage.ORIGIN, reading, path)
         elif path == tdmrep.PATH:
-            yield file.parsed(partial(tdmrep.parse_file, file.body)).read(at.target, file.source)
+            entries = file.parsed(partial(tdmrep.parse_file, file.body))
+            fold.add(Stage.ORIGIN, entries.read(at.target, source), path)
         elif path in ai_txt.PATHS:
-            yield _ai_txt(file).read(self.token, at.target, file.source)
+            text = _ai_txt(file)
+            fold.add(Stage.ORIGIN, text.read(self.token, at.target, source), path)
+            if response is not None and (media_type := _media_type(response.headers)):
+                # A URL without an extension is checked again with those of the picture's type.
+                fold.add(Stage.HEADERS, text.read(self.token, at.target, source, media_type), path)
         else:
-            yield _trust(file).read(file.source)
+            fold.add(Stage.ORIGIN, _trust(file).read(source), path)
 
     def _robots(self, at: _Url, parsed: robots.Robots, source: Source) -> Iterator[Reading]:
         access = robots.access(parsed, self.token, at.target, source)
@@ -210,14 +212,11 @@ class Gate:
         if self.policy.policy_tokens:
             yield policy_tokens.read(parsed, self.policy.policy_tokens, at.target, source)
 
-    def _headers(self, at: _Url, response: Response, fold: Fold) -> None:
-        names = {name.lower() for name, _ in response.headers}
-        if names.isdisjoint(_HEADER_READERS):
-            return
-        source = Source(at.url, fetched=response.fetched)
+    def _headers(self, headers: Headers, source: Source, fold: Fold) -> None:
+        names = {name.lower() for name, _ in headers}
         for name, read in _HEADER_READERS.items():
             if name in names:
-                fold.add(Stage.HEADERS, read(response.headers, self.token, source), name)
+                fold.add(Stage.HEADERS, read(headers, self.token, source), name)
 
     def _page(self, page: Page, fold: Fold) -> None:
         source = Source(page.url)
@@ -306,13 +305,16 @@ def _ai_txt(file: OriginFile) -> ai_txt.AiTxt:
 
 
 def _absent_trust(file: OriginFile) -> bool:
-    if _unreachable(file):
-        return False
-    return not _readable(file) or _trust(file).absent
+    return _absent(file) or (_readable(file) and _trust(file).absent)
 
 
 def _trust(file: OriginFile) -> trust_txt.TrustTxt:
     return file.parsed(partial(trust_txt.parse, file.body, truncated=file.truncated))
+
+
+def _absent(file: OriginFile) -> bool:
+    """4xx but 429, or a redirect that leads nowhere: there is no such file."""
+    return not _readable(file) and not _unreachable(file)
 
 
 def _undetermined(file: OriginFile, reason: Reason, switch: str | None) -> Reading:
@@ -376,3 +378,6 @@ _HEADER_READERS: Final[dict[str, Callable[[Headers, str, Source], Reading]]] = {
     "content-usage": _tokenless(content_usage.read_headers),
     "content-signal": _tokenless(content_signal.read_headers),
 }
+
+_SPEAKING: Final = frozenset({*_HEADER_READERS, "tdm-policy", "link"})
+"""The header lines that anybody reads: most responses have none, and are passed over at once."""

@@ -44,7 +44,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+")
 _TOKEN_END: Final = re.compile(r"[\s/]")
 
 _FIRST_MARKS: Final = "\ufeff\udcef\udcbb\udcfe\udcff"
-"""What a file may start with: a BOM, the first octets of one that was cut, or UTF-16's (its NULs are gone)."""
+"""What a file may start with: a BOM, the first octets of one, or UTF-16's (its NULs are removed)."""
 
 _CROWD: Final = 16
 """Rules with one head that are still tried one by one: about as fast as the look-ups that replace it."""

@@ -5,6 +5,7 @@ The field is a List; its members are bots, their parameters the rules: `*;nosnip
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import http_sf
@@ -38,34 +39,37 @@ def read(headers: Headers, token: str, source: Source) -> Reading:
     # RFC 9651, section 4.2: lines are joined before parsing
     joined = ", ".join(lines)
     evidence = source.at("header Robots-Tag", joined)
-    ours = {_EVERYONE, token.lower()}
+    ours = token.lower()
     rules = _rules(joined, ours)
     if rules is not None:
         return Reading(x_robots_tag.denials(rules, Reason.ROBOTS_TAG, evidence))
     # RFC 9651 would have all of it ignored. Every rule here denies, so a piece can be heeded without risk.
     pieces = joined[:VALUE_MAX].lower().split(",")
-    rules = [rule for piece in pieces for rule in _rules(piece.strip(" \t"), ours) or ()]
+    rules = tuple(rule for piece in pieces for rule in _rules(piece.strip(" \t"), ours) or ())
     warning = ParseWarning(Reason.ROBOTS_TAG, _MALFORMED, evidence)
     return Reading(x_robots_tag.denials(rules, Reason.ROBOTS_TAG, evidence), (warning,))
 
 
-def _rules(text: str, ours: set[str]) -> list[str] | None:
-    """The rules for the bots `ours`, in the order of the list; None if the list is malformed."""
-    if len(text) > VALUE_MAX:
-        return None
+def _rules(text: str, token: str) -> tuple[str, ...] | None:
+    """The rules for everyone and for `token`, in the order of the list; None if the list is malformed."""
+    return _parsed(text, token) if len(text) <= VALUE_MAX else None
+
+
+@lru_cache(maxsize=256)  # sites say the same few things; with VALUE_MAX this bounds the memory held
+def _parsed(text: str, token: str) -> tuple[str, ...] | None:
     try:
         # What is not ASCII is none in UTF-8 either, and so fails as it must.
         parsed = http_sf.parse(text.encode("utf-8", "surrogatepass"), tltype="list")
     except (ValueError, OverflowError, OSError):  # the latter two: dates out of range, in some versions
         return None
     members = cast("list[tuple[Any, dict[str, object]]]", parsed)
-    return [
+    return tuple(
         rule
         for bot, parameters in members
-        if not ours.isdisjoint(_bots(bot))
+        if not {_EVERYONE, token}.isdisjoint(_bots(bot))
         for rule, value in parameters.items()
         if value is not False
-    ]
+    )
 
 
 def _bots(member: object) -> Iterator[str]:
