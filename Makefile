@@ -5,7 +5,12 @@ BIN := .venv/bin
 RUN := .venv/.run
 DEV := .venv/.dev
 
-.PHONY: demo test lint format bench clean
+BENCH := .venv/.bench
+FUZZ := .venv/.fuzz
+# Seconds for each target of `make fuzz`.
+SECONDS ?= 20
+
+.PHONY: demo test lint format bench fuzz clean
 
 demo: $(RUN)
 	$(BIN)/heedful demo
@@ -22,8 +27,11 @@ format: $(DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEV)
+bench: $(BENCH)
 	$(BIN)/python tests/bench/signals.py
+
+fuzz: $(FUZZ)
+	$(BIN)/python tests/fuzz/fuzz_signals.py --seconds $(SECONDS)
 
 clean:
 	rm -rf .venv heedful-demo .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -38,3 +46,11 @@ $(RUN): pyproject.toml | $(BIN)/python
 $(DEV): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(RUN)
+
+$(BENCH): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	touch $@ $(DEV) $(RUN)
+
+$(FUZZ): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	touch $@ $(DEV) $(RUN)

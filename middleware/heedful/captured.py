@@ -218,8 +218,9 @@ def _followed(url: str, given: Mapping[str, OriginFile]) -> OriginFile:
     while True:
         file = given.get(exchange.next_url, OriginFile(url, _ABSENT))
         if file.status == 0:
-            return exchange.failed(now=None)
-        end = exchange.received(file.status, file.headers, file.body, now=None)
+            end = exchange.failed(now=None)
+        else:
+            end = exchange.received(file.status, file.headers, file.body, now=None)
         if end is not None:
             return end
 

@@ -28,7 +28,10 @@ def hops(count):
 CASES = {
     "an answer": ([(200, None)], 1, 200),
     "not there": ([(404, None)], 1, 404),
-    "server fault": ([(503, None)], 1, 503),
+    "a server fault is retried once": ([(503, None), (503, None)], 2, 503),
+    "and may be over": ([(503, None), (200, None)], 2, 200),
+    "429 as well": ([(429, None), (429, None)], 2, 429),
+    "one retry in all": ([(503, None), (302, "/b"), (500, None)], 3, 500),
     "a relative redirect": ([(301, "/r.txt"), (200, None)], 2, 200),
     "across hosts": ([(308, "https://b.example/x"), (200, None)], 2, 200),
     "five redirects": ([*hops(REDIRECTS_MAX), (200, None)], 6, 200),
@@ -52,9 +55,13 @@ def test_redirects(answers, asked, status):
     assert (file.body == b"") == (status == 404 and answers[-1][0] != 404)
 
 
-def test_no_answer():
-    file = Exchange(ROBOTS).failed(now=1.0)
-    assert (file.url, file.status, file.body) == (ROBOTS, 0, b"")
+def test_no_answer_is_given_another_chance_and_a_time_out_none():
+    exchange = Exchange(ROBOTS)
+    assert exchange.failed(now=0.0) is None
+    assert exchange.next_url == ROBOTS
+    file = exchange.failed(now=1.0)
+    assert (file.url, file.status, file.body, file.fetched) == (ROBOTS, 0, b"", 1.0)
+    assert Exchange(ROBOTS).failed(now=1.0, timed_out=True) == file
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ def test_a_dead_host_defers_its_pictures_and_holds_up_nobody(crawl):
             {"DOWNLOADER_MIDDLEWARES": {"crawlers.Impatient": 940}},
             urls=[site.url("a", "/1.jpg"), site.url("b", "/2.jpg")],
         )
+        assert len(site.hits("a", "/robots.txt")) == 1  # a time-out is not repeated
         assert site.hits("a", "/1.jpg") == ()
     assert result.stored == [2]
     assert sorted(kinds(result)) == [(Action.DEFER, "robots.unreachable"), (Action.STORE, None)]

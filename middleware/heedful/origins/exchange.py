@@ -22,9 +22,13 @@ REDIRECTS_MAX: Final = 5
 TIMEOUT: Final = 15.0
 """Seconds that one request for an origin file may take: a dead host must not hold its pictures for long."""
 
+RETRIES: Final = 1
+"""How often a server fault, a 429 or a network error is given another chance; a time-out is none."""
+
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 _NO_SUCH_FILE: Final = 404
+_TOO_MANY: Final = 429
 
 
 @dataclass
@@ -32,7 +36,7 @@ class Exchange:
     """Follows one origin file to its end.
 
     Fetch `next_url` and hand the answer to `received`, or say `failed`: both return the file when it is
-    there. Without it, `next_url` has changed: fetch again.
+    there. Without it, fetch again: `next_url` may have changed.
 
     Attributes:
         url: the file asked for.
@@ -42,6 +46,7 @@ class Exchange:
     url: str
     next_url: str = field(init=False)
     _followed: set[str] = field(init=False, default_factory=set)
+    _retries: int = field(init=False, default=RETRIES)
 
     def __post_init__(self) -> None:
         self.next_url = self.url
@@ -65,12 +70,25 @@ class Exchange:
                 return None
             # More than five, a loop, no Location, another scheme: as for any 4xx, there are no rules.
             status, body = _NO_SUCH_FILE, b""
+        if (status >= 500 or status == _TOO_MANY) and self._try_again():
+            return None
         truncated = truncated or len(body) > FILE_MAX
         return OriginFile(self.url, status, headers, body[:FILE_MAX], now, truncated)
 
-    def failed(self, *, now: float | None) -> OriginFile:
-        """No answer could be had: a DNS, TLS or network error, or a timeout."""
+    def failed(self, *, now: float | None, timed_out: bool = False) -> OriginFile | None:
+        """No answer could be had.
+
+        Args:
+            now: Unix time in seconds.
+            timed_out: it was waited for in vain; else a DNS, TLS or network error.
+        """
+        if not timed_out and self._try_again():
+            return None
         return OriginFile(self.url, 0, fetched=now)
+
+    def _try_again(self) -> bool:
+        self._retries -= 1
+        return self._retries >= 0
 
     def _target(self, headers: Headers) -> str | None:
         self._followed.add(self.next_url)

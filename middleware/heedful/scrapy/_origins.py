@@ -14,6 +14,7 @@ from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 from twisted.internet.defer import Deferred
 
+from heedful.model import OriginFile, printable
 from heedful.origins import FILE_MAX, TIMEOUT, Exchange, lifetime
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.crawler import Crawler
     from scrapy.http import Headers as ScrapyHeaders
+    from scrapy.http import Response
 
-    from heedful.model import Headers, OriginFile
+    from heedful.model import Headers
 
 logger = logging.getLogger(__name__)
 
@@ -38,13 +40,12 @@ _META: Final = {
     "dont_obey_robotstxt": True,  # or Scrapy's robots middleware and ours wait for each other
     "allow_offsite": True,
     "dont_cache": True,
-    "dont_redirect": True,  # redirects are followed by the rules of RFC 9309
+    "dont_redirect": True,  # redirects are followed, and requests repeated, by rules of our own
+    "dont_retry": True,
     "dont_merge_cookies": True,
     "handle_httpstatus_all": True,
     "download_fail_on_dataloss": True,  # half a robots.txt allows what its other half forbids
     "download_timeout": TIMEOUT,
-    "max_retry_times": 1,
-    "give_up_log_level": logging.DEBUG,
     "autothrottle_dont_adjust_delay": True,
 }
 
@@ -98,12 +99,9 @@ class OriginFiles:
         return files
 
     async def _fetch(self, url: str) -> None:
-        exchange = Exchange(url)
-        file = exchange.failed(now=time.time())
+        file = OriginFile(url, 0, fetched=time.time())
         try:
-            file = await self._follow(exchange)
-        except Exception:
-            logger.debug("No answer from %s", exchange.next_url, exc_info=True)
+            file = await self._follow(Exchange(url))
         finally:
             self._kept[url] = (time.time() + lifetime(file), file)
             self._kept.move_to_end(url)
@@ -114,29 +112,39 @@ class OriginFiles:
                     waiter.callback(file)
 
     async def _follow(self, exchange: Exchange) -> OriginFile:
+        file = None
+        while file is None:
+            try:
+                response = await self._download(exchange.next_url)
+            except Exception as error:  # whatever a handler or middleware raised, there is no answer
+                logger.debug("No answer from %s", printable(exchange.next_url), exc_info=True)
+                # Scrapy's and Twisted's names for it differ between versions.
+                timed_out = "Timeout" in type(error).__name__
+                file = exchange.failed(now=time.time(), timed_out=timed_out)
+            else:
+                file = exchange.received(
+                    response.status,
+                    pairs(response.headers),
+                    response.body,
+                    now=time.time(),
+                    truncated="download_stopped" in response.flags,
+                )
+        return file
+
+    async def _download(self, url: str) -> Response:
         engine, stats = self._crawler.engine, self._crawler.stats
         assert engine is not None  # noqa: S101
         assert stats is not None  # noqa: S101
-        file = None
-        while file is None:
-            stats.inc_value("heedful/origin_files/requests")
-            request = Request(
-                exchange.next_url,
-                callback=NO_CALLBACK,
-                headers={"Accept-Encoding": "identity"},  # so that a body cut at the limit can be read
-                meta=dict(_META),
-                dont_filter=True,
-                priority=1000,
-            )
-            response = await engine.download_async(request)
-            file = exchange.received(
-                response.status,
-                pairs(response.headers),
-                response.body,
-                now=time.time(),
-                truncated="download_stopped" in response.flags,
-            )
-        return file
+        stats.inc_value("heedful/origin_files/requests")
+        request = Request(
+            url,
+            callback=NO_CALLBACK,
+            headers={"Accept-Encoding": "identity"},  # so that a body cut at the limit can be read
+            meta=dict(_META),
+            dont_filter=True,
+            priority=1000,
+        )
+        return await engine.download_async(request)
 
     def _bytes_received(self, data: bytes, request: Request, spider: Spider) -> None:  # noqa: ARG002
         if not request.meta.get(INTERNAL):

@@ -1,0 +1,312 @@
+"""Measures the parsers beside others, all in one run: figures of different runs or machines do not compare.
+
+    python tests/bench/signals.py [--json]
+
+Medians of several repetitions, in microseconds a call. A tool that is not installed is left out and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import itertools
+import json
+import statistics
+import sys
+import time
+from functools import partial
+from http.client import HTTPMessage
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.robotparser import RobotFileParser
+
+from rich.console import Console
+from rich.table import Table
+
+from heedful.model import Source
+from heedful.signals import content_signal, content_usage, robots, robots_tag, tdmrep, x_robots_tag
+from heedful.signals._paths import split_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from heedful.model import Headers, Reading
+
+TOKEN = "PictureBot"
+ORIGIN = "http://127.0.0.1"
+SOURCE = Source(ORIGIN + "/x")
+REPETITIONS = 9
+REPETITION_NS = 20_000_000
+CALL_MAX_NS = 500_000_000  # of a call that is slower, fewer are made
+
+US = "heedful"
+PROTEGO, FAST, URLLIB = "protego", "fast-robotstxt", "urllib.robotparser"
+DATADILIGENCE, IMG2DATASET = "datadiligence", "img2dataset"
+TOOLS = [US, PROTEGO, FAST, URLLIB, DATADILIGENCE, IMG2DATASET]
+
+
+class Figure(NamedTuple):
+    """One measurement.
+
+    Attributes:
+        what: the operation and what it is done to.
+        tool: whose it is.
+        us: microseconds a call, the median.
+    """
+
+    what: str
+    tool: str
+    us: float
+
+
+def median_us(call: Callable[[], object]) -> float:
+    """The median time of a call, in microseconds; the first one, which fills caches, is not counted."""
+
+    def timed(calls: int) -> int:
+        begin = time.perf_counter_ns()
+        for _ in itertools.repeat(None, calls):
+            call()
+        return time.perf_counter_ns() - begin
+
+    call()
+    once = timed(1)
+    calls = max(1, REPETITION_NS // max(once, 1))
+    gc.collect()
+    gc.disable()
+    try:
+        return (
+            statistics.median(timed(calls) for _ in range(3 if once > CALL_MAX_NS else REPETITIONS))
+            / calls
+            / 1000
+        )
+    finally:
+        gc.enable()
+
+
+# -- robots.txt --
+
+SHORT = """User-agent: *
+Crawl-delay: 10
+Disallow: /wp-admin/
+Allow: /wp-admin/admin-ajax.php
+Disallow: /*?s=
+Disallow: /search
+Disallow: /*.pdf$
+Disallow: /cart/
+
+User-agent: GPTBot
+User-agent: CCBot
+User-agent: Google-Extended
+Disallow: /
+
+User-agent: PictureBot
+Disallow: /private/
+Disallow: /*/preview/
+Allow: /private/press/
+
+Sitemap: https://127.0.0.1/sitemap.xml
+"""
+MANY_RULES = "User-agent: *\n" + "".join(
+    (f"Disallow: /folder{n}/", f"Disallow: /*/old{n}/", f"Disallow: /*?id={n}$", f"Allow: /folder{n}/open")[
+        n % 4
+    ]
+    + "\n"
+    for n in range(10_000)
+)
+# Wildcards that all try the whole of a long path, and fail at its end.
+HOSTILE = ("User-agent: *\n" + "".join(f"Disallow: /*a*a*a*a*{n:x}b$\n" for n in range(25_000)))[: 500 * 1024]
+PICTURE = "/gallery/2024/picture-1234.jpg?width=300"
+FILES = {
+    "robots.txt, short": (SHORT, PICTURE),
+    "robots.txt, 10,000 rules": (MANY_RULES, PICTURE),
+    "robots.txt, 500 KiB, hostile": (HOSTILE, "/" + "a" * 2000),
+}
+
+
+def robots_figures() -> Iterator[Figure]:
+    for name, (text, path) in FILES.items():
+        body, lines, url = text.encode(), text.splitlines(), ORIGIN + path
+        parts = split_url(url)
+        assert parts is not None
+        target = parts[1]
+
+        ours = robots.parse(body)
+        yield Figure(f"{name}: parse", US, median_us(lambda body=body: robots.parse(body)))
+        yield Figure(
+            f"{name}: parse, first answer",
+            US,
+            median_us(
+                lambda body=body, target=target: robots.access(robots.parse(body), TOKEN, target, SOURCE)
+            ),
+        )
+        yield Figure(
+            f"{name}: answer",
+            US,
+            median_us(lambda ours=ours, url=url: robots.access(ours, TOKEN, split_url(url)[1], SOURCE)),  # type: ignore[index]
+        )
+
+        try:
+            from protego import Protego
+        except ImportError:
+            pass
+        else:
+            theirs = Protego.parse(text)
+            yield Figure(f"{name}: parse", PROTEGO, median_us(partial(Protego.parse, text)))
+            yield Figure(
+                f"{name}: parse, first answer",
+                PROTEGO,
+                median_us(lambda text=text, url=url, parse=Protego.parse: parse(text).can_fetch(url, TOKEN)),
+            )
+            yield Figure(f"{name}: answer", PROTEGO, median_us(partial(theirs.can_fetch, url, TOKEN)))
+
+        try:
+            from robotstxt import RobotsMatcher
+        except ImportError:
+            pass
+        else:
+            # It keeps nothing: each answer reads the file again.
+            asked = median_us(partial(RobotsMatcher().is_allowed, text, TOKEN, url))
+            yield Figure(f"{name}: parse, first answer", FAST, asked)
+            yield Figure(f"{name}: answer", FAST, asked)
+
+        def read(lines: list[str] = lines) -> RobotFileParser:
+            parser = RobotFileParser()
+            parser.parse(lines)
+            return parser
+
+        yield Figure(f"{name}: parse", URLLIB, median_us(read))
+        yield Figure(
+            f"{name}: parse, first answer",
+            URLLIB,
+            median_us(lambda read=read, url=url: read().can_fetch(TOKEN, url)),
+        )
+        yield Figure(f"{name}: answer", URLLIB, median_us(partial(read().can_fetch, TOKEN, url)))
+
+
+# -- response headers --
+
+PLAIN_HEADERS: Headers = (
+    ("Date", "Sun, 22 Nov 2026 10:00:00 GMT"),
+    ("Content-Type", "image/jpeg"),
+    ("Content-Length", "182044"),
+    ("Connection", "keep-alive"),
+    ("Cache-Control", "public, max-age=31536000"),
+    ("ETag", '"5f2b-17a9c"'),
+    ("Last-Modified", "Tue, 03 Mar 2026 08:00:00 GMT"),
+    ("Accept-Ranges", "bytes"),
+    ("Age", "3600"),
+    ("Vary", "Accept-Encoding"),
+    ("Server", "nginx"),
+    ("X-Cache", "HIT"),
+)
+SIGNAL_HEADERS: Headers = (
+    *PLAIN_HEADERS,
+    ("X-Robots-Tag", "otherbot: nofollow"),
+    ("X-Robots-Tag", "noai, noimageai"),
+    ("TDM-Reservation", "1"),
+    ("TDM-Policy", "https://127.0.0.1/policy.json"),
+    ("Content-Usage", "train-ai=n, search=y"),
+    ("Content-Signal", "search=yes, ai-train=no"),
+)
+# As the gate reads them: a reader is called if its header is there.
+READERS: dict[str, Callable[[Headers], Reading]] = {
+    "x-robots-tag": lambda headers: x_robots_tag.read(headers, TOKEN, SOURCE),
+    "robots-tag": lambda headers: robots_tag.read(headers, TOKEN, SOURCE),
+    "tdm-reservation": lambda headers: tdmrep.read_headers(headers, SOURCE),
+    "content-usage": lambda headers: content_usage.read_headers(headers, SOURCE),
+    "content-signal": lambda headers: content_signal.read_headers(headers, SOURCE),
+}
+
+
+def read_headers(headers: Headers) -> list[Reading]:
+    names = {name.lower() for name, _ in headers}
+    if names.isdisjoint(READERS):
+        return []
+    return [read(headers) for name, read in READERS.items() if name in names]
+
+
+def header_figures() -> Iterator[Figure]:
+    for name, headers in (("without signals", PLAIN_HEADERS), ("with five", SIGNAL_HEADERS)):
+        what = f"headers {name}"
+        yield Figure(what, US, median_us(partial(read_headers, headers)))
+        message = HTTPMessage()
+        for key, value in headers:
+            message[key] = value
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # it asks for an API key
+                from datadiligence import HttpEvaluator
+        except ImportError:
+            pass
+        else:
+            evaluator = HttpEvaluator(user_agent=TOKEN)
+            yield Figure(what, DATADILIGENCE, median_us(partial(evaluator.is_allowed, headers=message)))
+        try:
+            from img2dataset.downloader import is_disallowed
+        except ImportError:
+            pass
+        else:
+            rules = ["noai", "noimageai", "noindex", "noimageindex"]
+            yield Figure(what, IMG2DATASET, median_us(partial(is_disallowed, message, TOKEN.lower(), rules)))
+
+
+def other_figures() -> Iterator[Figure]:
+    seen = (("Content-Usage", "train-ai=n, search=y"),)
+    # More of them than are remembered.
+    unseen = itertools.cycle([(("Content-Usage", f"train-ai=n, search=y;x={n}"),) for n in range(5000)])
+    yield Figure(
+        "Content-Usage, seen before", US, median_us(lambda: content_usage.read_headers(seen, SOURCE))
+    )
+    yield Figure(
+        "Content-Usage, new", US, median_us(lambda: content_usage.read_headers(next(unseen), SOURCE))
+    )
+
+    rules = "".join(f"Content-Usage: /folder{n}/ train-ai=n\n" for n in range(100))
+    lines = robots.parse(f"User-agent: *\n{rules}".encode()).group(TOKEN).usage
+    yield Figure(
+        "Content-Usage, 100 rules in robots.txt: answer",
+        US,
+        median_us(lambda: content_usage.read_robots(lines, "/folder99/a.jpg", SOURCE)),
+    )
+
+    for count in (3, 1000):
+        entries = [{"location": f"/folder{n}/*.jpg$", "tdm-reservation": n % 2} for n in range(count)]
+        body = json.dumps(entries).encode()
+        parsed = tdmrep.parse_file(body)
+        name = f"tdmrep.json, {count:,} entries"
+        yield Figure(f"{name}: parse", US, median_us(partial(tdmrep.parse_file, body)))
+        yield Figure(
+            f"{name}: answer, last entry",
+            US,
+            median_us(partial(parsed.read, f"/folder{count - 1}/a.jpg", SOURCE)),
+        )
+
+
+def shown(us: float) -> str:
+    return f"{us:,.0f}" if us >= 100 else f"{us:,.1f}" if us >= 10 else f"{us:.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print JSON, one list of figures")
+    as_json = parser.parse_args().json
+    figures = [*robots_figures(), *header_figures(), *other_figures()]
+    if as_json:
+        Console().print_json(data=[figure._asdict() for figure in figures])
+        return
+    measured = {figure.tool for figure in figures}
+    table = Table("", title="Microseconds a call")
+    for tool in TOOLS:
+        if tool in measured:
+            table.add_column(tool, justify="right")
+    for what in dict.fromkeys(figure.what for figure in figures):
+        cells = {figure.tool: shown(figure.us) for figure in figures if figure.what == what}
+        table.add_row(what, *(cells.get(tool, "") for tool in TOOLS if tool in measured))
+    console = Console()
+    console.print(table)
+    for tool in TOOLS:
+        if tool not in measured:
+            console.print(f"{tool}: not installed")
+
+
+if __name__ == "__main__":
+    main()
