@@ -443,6 +443,12 @@ def test_the_token_is_heeded_and_others_are_not():
     assert judge(robots=robots, url=f"{ORIGIN}/x").action is Action.SKIP
 
 
+def test_all_faults_are_told():
+    with pytest.raises(ConfigurationError) as caught:
+        Gate("Picture Bot", "strickt")
+    assert len(caught.value.faults) == 2
+
+
 @pytest.mark.parametrize("token", ["", "Picture Bot", "PictureBot/1.0", "Bïld", "*", "a\n"])
 def test_no_product_token(token):
     with pytest.raises(ConfigurationError, match="is no product token"):

@@ -72,12 +72,18 @@ class Gate:
             policy: a policy, a shipped profile's name, or a TOML file.
 
         Raises:
-            ConfigurationError: the token or the policy is not valid.
+            ConfigurationError: the token or the policy is not valid, or both: all faults are told.
         """
+        faults = []
         if not robots.valid_token(token):
-            raise ConfigurationError(f"{token!r} is no product token: {TOKEN_RULE}.")
+            faults.append(f"{token!r} is no product token: {TOKEN_RULE}.")
+        try:
+            self.policy = policy if isinstance(policy, Policy) else Policy.load(policy)
+        except ConfigurationError as error:
+            faults += error.faults
+        if faults:
+            raise ConfigurationError(*faults)
         self.token = token
-        self.policy = policy if isinstance(policy, Policy) else Policy.load(policy)
         self._effects = self.policy.effects()
         self._overrides = tuple(
             _CompiledOverride(override, f"override {number}", self.policy.name)
@@ -203,11 +209,14 @@ class Gate:
     def _robots(self, at: _Url, parsed: robots.Robots, source: Source) -> Iterator[Reading]:
         access = robots.access(parsed, self.token, at.target, source)
         yield access
-        group = parsed.group(self.token)
-        if group.usage and not access.statements:  # paths that may not be crawled carry no preference
-            yield content_usage.read_robots(group.usage, at.target, source)
+        usage = parsed.group(self.token).usage
+        if usage and not access.statements:  # paths that may not be crawled carry no preference
+            rules = parsed.once("usage " + self.token, lambda: content_usage.compile_rules(usage))
+            yield content_usage.read_rules(rules, at.target, source)
         yield legacy.read(parsed, self.token, at.target, source)
-        yield content_signal.read_robots(parsed, self.token, source)
+        yield parsed.once(
+            "signal " + self.token, lambda: content_signal.read_robots(parsed, self.token, source)
+        )
         yield ai_tokens.read(parsed, self.token, at.target, source)
         if self.policy.policy_tokens:
             yield policy_tokens.read(parsed, self.policy.policy_tokens, at.target, source)

@@ -128,7 +128,7 @@ def fuzz_robots(data: bytes) -> None:
             well_formed(robots.access(parsed, token, path, SOURCE))
         well_formed(
             robots.access(robots.parse(body, truncated=True), TOKEN, path, SOURCE),
-            content_usage.read_robots(group.usage, path, SOURCE),
+            content_usage.read_rules(content_usage.compile_rules(group.usage), path, SOURCE),
             legacy.read(parsed, TOKEN, path, SOURCE),
             ai_tokens.read(parsed, TOKEN, path, SOURCE),
             policy_tokens.read(parsed, ["a", "b-c"], path, SOURCE),
@@ -143,7 +143,7 @@ def fuzz_robots(data: bytes) -> None:
 def fuzz_content_usage(data: bytes) -> None:
     well_formed(content_usage.read_headers(headers(data, "Content-Usage"), SOURCE))
     line = robots.Line(1, "content-usage", data.decode("utf-8", "surrogateescape"), "x")
-    well_formed(content_usage.read_robots([line, line], "/a.jpg", SOURCE))
+    well_formed(content_usage.read_rules(content_usage.compile_rules([line, line]), "/a.jpg", SOURCE))
 
 
 def fuzz_content_signal(data: bytes) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from heedful.model import NOTHING, RAW_MAX, Evidence, Preference, Purpose, Reading, Reason, Source, Strength
 from heedful.signals._paths import canonical
-from heedful.signals.content_usage import VALUE_MAX, read_headers, read_robots
+from heedful.signals.content_usage import VALUE_MAX, compile_rules, read_headers, read_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SOURCE = Source("http://127.0.0.1/robots.txt", "ab", 1.0)
 LABEL = "content_usage_label_aliases"
@@ -31,8 +34,12 @@ def headers(*lines: str) -> Reading:
     return read_headers(tuple(("Content-Usage", line) for line in lines), SOURCE)
 
 
+def read_lines(lines: Iterable[Line], target: str) -> Reading:
+    return read_rules(compile_rules(lines), target, SOURCE)
+
+
 def robots(target: str, *values: str) -> Reading:
-    return read_robots([Line(number, value) for number, value in enumerate(values, 1)], target, SOURCE)
+    return read_lines([Line(number, value) for number, value in enumerate(values, 1)], target)
 
 
 def said(reading: Reading) -> list[tuple[str, Preference, str | None]]:
@@ -157,7 +164,7 @@ def test_labels(label, covers):
         pytest.param(["genai=n", "search=y"], [("genai=n", DENY, LABEL)], False, id="alias-said-once"),
         pytest.param(["train-ai=n", "Search=n"], [("train-ai=n", DENY, VALUE)], True, id="one-fails"),
         pytest.param(["train-ai=y", "Search=n"], [], True, id="no-allow-when-one-fails"),
-        pytest.param(["", "train-ai=n"], [("train-ai=n", DENY, VALUE)], True, id="empty-line"),
+        pytest.param(["", "train-ai=n"], [("train-ai=n", DENY, None)], False, id="empty-line"),
     ],
 )
 def test_repeated_headers(lines, expected, malformed):
@@ -286,7 +293,7 @@ def test_robots(values, target, expected):
 
 
 def test_robots_evidence():
-    reading = read_robots([Line(7, "/a/ train-ai=y"), Line(9, "/a/ train-ai=n, X=1")], "/a/", SOURCE)
+    reading = read_lines([Line(7, "/a/ train-ai=y"), Line(9, "/a/ train-ai=n, X=1")], "/a/")
     assert [statement.evidence.where for statement in reading.statements] == ["line 7", "line 9"]
     assert reading.statements[0].evidence.raw == "Content-Usage: /a/ train-ai=y # comment"
     assert reading.warnings[0].evidence == reading.statements[1].evidence
@@ -321,6 +328,6 @@ def test_total(some, path):
 def test_order_of_lines_does_not_matter(some, random):
     lines = [Line(number, value) for number, value in enumerate(some, 1)]
     shuffled = random.sample(lines, len(lines))
-    first, second = (read_robots(order, "/a", SOURCE) for order in (lines, shuffled))
+    first, second = (read_lines(order, "/a") for order in (lines, shuffled))
     assert first.statements == second.statements
     assert set(first.warnings) == set(second.warnings)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heedful.model import Preference, Source
-from heedful.signals.content_usage import read_headers, read_robots
+from heedful.signals.content_usage import compile_rules, read_headers, read_rules
 from heedful.signals.robots import Line
 
 SOURCE = Source("http://127.0.0.1/a.jpg")
@@ -143,7 +143,9 @@ def test_nothing_of_what_must_fail_counts(lines, value):
 @pytest.mark.parametrize("lines", [case for case in MUST_FAIL if "\n" not in case.values[0][0]])
 def test_nothing_of_a_rule_that_must_fail_counts(lines):
     value = ", ".join(["train-ai=n", *lines])
-    reading = read_robots([Line(2, "content-usage", value, "Content-Usage: " + value)], "/a.jpg", SOURCE)
+    reading = read_rules(
+        compile_rules([Line(2, "content-usage", value, "Content-Usage: " + value)]), "/a.jpg", SOURCE
+    )
     assert [statement for statement in reading.statements if statement.switch is None] == []
     assert len(reading.warnings) == 1
 

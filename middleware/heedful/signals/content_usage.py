@@ -15,7 +15,7 @@ from heedful.model import NOTHING, RAW_MAX, ParseWarning, Preference, Purpose, R
 from heedful.signals._paths import PathPattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from heedful.model import Evidence, Headers, Source
 
@@ -149,6 +149,8 @@ def read_headers(headers: Headers, source: Source) -> Reading:
         source: the response.
     """
     lines = [value.strip(" \t") for name, value in headers if name.lower() == "content-usage"]
+    # An empty line says nothing; joined, it would make the whole dictionary fail.
+    lines = [line for line in lines if line]
     if not lines:
         return NOTHING
     # RFC 9651, section 4.2: lines are joined before parsing, and so the last of equal keys wins
@@ -182,35 +184,65 @@ class _Match(NamedTuple):
         return -self.length, not self.mention.denies, self.line.number
 
 
-def read_robots(usage_lines: Sequence[UsageLine], target: str, source: Source) -> Reading:
-    """What the Content-Usage rules of one robots.txt group say of training.
+class UsageRule(NamedTuple):
+    """A Content-Usage rule of robots.txt, ready to be matched.
+
+    Attributes:
+        path: its path pattern as written; empty: every path.
+        mentions: the preferences in it; of a malformed one, what re-reading finds.
+        malformed: its dictionary fails.
+        line: where it was found.
+    """
+
+    pattern: PathPattern
+    path: str
+    mentions: tuple[_Mention, ...]
+    malformed: bool
+    line: UsageLine
+
+
+def compile_rules(usage_lines: Iterable[UsageLine]) -> tuple[UsageRule, ...]:
+    """The Content-Usage lines of one robots.txt group, parsed once for all URLs.
 
     Args:
-        usage_lines: the Content-Usage lines of the group that is ours. Choosing it, and leaving out paths
-            that may not be crawled, is up to the caller.
-        target: canonical path and query of the URL.
-        source: the robots.txt.
+        usage_lines: the lines of the group that is ours. Choosing it, and leaving out paths that may not be
+            crawled, is up to the caller.
     """
-    longest = 0
-    by_label: dict[str, list[_Match]] = {label: [] for label in _COVERS}
-    warnings = []
+    rules = []
     for line in usage_lines:
         # attach: a path, if any, then white space, then preferences; no path: the shortest one
         path, preferences = "", line.value.strip(" \t")
         if preferences.startswith("/"):
             path = preferences.replace("\t", " ").partition(" ")[0]
             preferences = preferences[len(path) :].strip(" \t")
-        pattern = PathPattern(path)
-        if not pattern.matches(target):
-            continue
-        longest = max(longest, pattern.length)
         mentions = _mentions(preferences)
-        if mentions is None:
+        malformed = mentions is None
+        kept = tuple(_reread(preferences)) if mentions is None else mentions
+        rules.append(UsageRule(PathPattern(path), path, kept, malformed, line))
+    return tuple(rules)
+
+
+def read_rules(rules: Iterable[UsageRule], target: str, source: Source) -> Reading:
+    """What the Content-Usage rules of one robots.txt group say of training.
+
+    Args:
+        rules: the group's rules, as `compile_rules` makes them.
+        target: canonical path and query of the URL.
+        source: the robots.txt.
+    """
+    longest = 0
+    by_label: dict[str, list[_Match]] = {label: [] for label in _COVERS}
+    warnings = []
+    for rule in rules:
+        if not rule.pattern.matches(target):
+            continue
+        length, line = rule.pattern.length, rule.line
+        longest = max(longest, length)
+        if rule.malformed:
             evidence = source.at(f"line {line.number}", line.raw)
             warnings.append(ParseWarning(Reason.CONTENT_USAGE, _MALFORMED, evidence))
-            mentions = tuple(_reread(preferences))
-        for mention in mentions:
-            by_label[mention.label].append(_Match(pattern.length, mention, line, path))
+        for mention in rule.mentions:
+            by_label[mention.label].append(_Match(length, mention, line, rule.path))
     statements: list[Statement] = []
     for matches in by_label.values():
         for match in _decisive(matches):

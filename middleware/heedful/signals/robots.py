@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from heedful.model import RAW_MAX, ParseWarning, Preference, Reading, Reason, Statement
 from heedful.signals._paths import PathPattern, canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, KeysView
+    from collections.abc import Callable, Iterator, KeysView
 
     from heedful.model import Source
+
+_T = TypeVar("_T")
 
 ROBOTS_MAX: Final = 1_048_576
 """Octets of a body that are read at most; RFC 9309, section 2.5, asks for 500 KiB at least."""
@@ -245,7 +247,7 @@ class Robots:
         warnings: what is malformed, the first `FAULTS_MAX` of it.
     """
 
-    __slots__ = ("_explicit", "_rest", "_sections", "_warned", "preamble", "trailing", "warnings")
+    __slots__ = ("_explicit", "_once", "_rest", "_sections", "_warned", "preamble", "trailing", "warnings")
 
     def __init__(
         self,
@@ -259,6 +261,7 @@ class Robots:
         self.warnings = warnings
         self._sections = sections
         self._explicit: dict[str, Group] = {}
+        self._once: dict[str, Any] = {}
         self._rest: Group | None = None
         self._warned: tuple[Source, tuple[ParseWarning, ...]] | None = None
 
@@ -287,6 +290,12 @@ class Robots:
         if group is None and name != "*" and (sections := self._sections.get(name)) is not None:
             group = self._explicit[name] = _merged(sections)
         return group
+
+    def once(self, key: str, build: Callable[[], _T]) -> _T:
+        """What another protocol makes of this file, whatever the URL: built once, then remembered."""
+        if key not in self._once:
+            self._once[key] = build()
+        return self._once[key]  # type: ignore[no-any-return]
 
     def warnings_in(self, source: Source) -> tuple[ParseWarning, ...]:
         """The faults with their evidence, `source` being where the file was fetched from."""
