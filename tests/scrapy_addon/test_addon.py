@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from scrapy.settings import default_settings
 
 from heedful import Action
 from heedful.testing import Fault, File, Picture, Site, Web, redirect, serve
+
+WITHOUT_REACTOR = hasattr(default_settings, "TWISTED_REACTOR_ENABLED")
 
 TEXT = (("Content-Type", "text/plain"),)
 JPEG = (("Content-Type", "image/jpeg"),)
@@ -322,8 +325,12 @@ def test_stores_may_be_counted_only(crawl):
         {"TWISTED_REACTOR": "twisted.internet.selectreactor.SelectReactor"},
         {"AUTOTHROTTLE_ENABLED": True, "AUTOTHROTTLE_START_DELAY": 0.05},
         {"RETRY_ENABLED": False, "REDIRECT_ENABLED": False, "COOKIES_ENABLED": False},
+        pytest.param(
+            {"TWISTED_REACTOR_ENABLED": False},
+            marks=pytest.mark.skipif(not WITHOUT_REACTOR, reason="this Scrapy needs a reactor"),
+        ),
     ],
-    ids=["select reactor", "throttled", "bare"],
+    ids=["select reactor", "throttled", "bare", "no reactor"],
 )
 def test_other_ways_to_run_scrapy(crawl, settings):
     files = {**robots("User-agent: *\nDisallow: /2\n"), "/1.jpg": picture(1), "/2.jpg": picture(2)}

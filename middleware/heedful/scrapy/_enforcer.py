@@ -5,8 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, Final
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Final
 
 import scrapy
 from scrapy import signals
@@ -60,8 +59,6 @@ READ_ANYWAY: Final = 64 * 1024
 class Enforcer:
     """Judges a crawl's requests and responses, records what was decided, and refuses what is opted out."""
 
-    _of: ClassVar[WeakKeyDictionary[Crawler, Enforcer]] = WeakKeyDictionary()
-
     @classmethod
     def of(cls, crawler: Crawler) -> Enforcer:
         """The crawler's one enforcer.
@@ -69,9 +66,12 @@ class Enforcer:
         Raises:
             heedful.ConfigurationError: a setting is wrong, or the ledger cannot be written.
         """
-        if crawler not in cls._of:
-            cls._of[crawler] = cls(crawler)
-        return cls._of[crawler]
+        # Kept by the crawler itself: in a table of ours, even a weak one, both would live for ever.
+        shared: dict[str, Any] = vars(crawler)
+        if "heedful_enforcer" not in shared:
+            shared["heedful_enforcer"] = cls(crawler)
+        enforcer: Enforcer = shared["heedful_enforcer"]
+        return enforcer
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from scrapy.http import TextResponse
+from scrapy.http import HtmlResponse
 from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
 from heedful.model import Page
@@ -49,7 +49,7 @@ def signals_of(response: Response | None) -> Page | None:
     if response is None:
         return None
     headers = tuple(pair for pair in pairs(response.headers) if pair[0].lower() == "x-robots-tag")
-    html = "".join(meta_robots.tags(response.text)) if isinstance(response, TextResponse) else ""
+    html = "".join(meta_robots.tags(response.text)) if isinstance(response, HtmlResponse) else ""
     return Page(response.url, headers, html) if headers or html else None
 
 
