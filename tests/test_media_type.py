@@ -10,7 +10,7 @@ from heedful.media_type import is_picture
 
 def drawn(kind):
     file = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(file, kind)
+    Image.new("RGB", (32, 32), "red").save(file, kind)
     return file.getvalue()
 
 

@@ -6,7 +6,7 @@ Pure: it opens no socket and no file and asks for no time. Which origin files it
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -222,10 +222,14 @@ class Gate:
             yield policy_tokens.read(parsed, self.policy.policy_tokens, at.target, source)
 
     def _headers(self, headers: Headers, source: Source, fold: Fold) -> None:
-        names = {name.lower() for name, _ in headers}
-        for name, read in _HEADER_READERS.items():
-            if name in names:
-                fold.add(Stage.HEADERS, read(headers, self.token, source), name)
+        length = sum(len(value) for _, value in headers)
+        read = _read_headers if length <= _REMEMBERED_MAX else _read_headers.__wrapped__
+        for name, (statements, warnings) in read(headers, self.token):
+            reading = Reading(
+                tuple([statement.found_in(source) for statement in statements]),
+                tuple([warning.found_in(source) for warning in warnings]) if warnings else (),
+            )
+            fold.add(Stage.HEADERS, reading, name)
 
     def _page(self, page: Page, fold: Fold) -> None:
         source = Source(page.url)
@@ -387,6 +391,20 @@ _HEADER_READERS: Final[dict[str, Callable[[Headers, str, Source], Reading]]] = {
     "content-usage": _tokenless(content_usage.read_headers),
     "content-signal": _tokenless(content_signal.read_headers),
 }
+
+_REMEMBERED_MAX: Final = 2048
+"""Longest header values, in characters, of which the reading is remembered."""
+
+
+@lru_cache(maxsize=512)  # a site says the same with each of its pictures
+def _read_headers(headers: Headers, token: str) -> tuple[tuple[str, Reading], ...]:
+    """What response headers say, by the header's name; the evidence does not yet say of which response."""
+    names = {name.lower() for name, _ in headers}
+    nowhere = Source("")
+    return tuple(
+        (name, read(headers, token, nowhere)) for name, read in _HEADER_READERS.items() if name in names
+    )
+
 
 _SPEAKING: Final = frozenset({*_HEADER_READERS, "tdm-policy", "link"})
 """The header lines that anybody reads: most responses have none, and are passed over at once."""

@@ -141,6 +141,10 @@ class Evidence:
     sha256: str | None = None
     fetched: float | None = None
 
+    def found_in(self, source: Source) -> Evidence:
+        """The same text at the same place of another source."""
+        return Evidence(source.url, self.where, self.raw, source.sha256, source.fetched)
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -176,6 +180,18 @@ class Statement:
     strength: Strength = Strength.EXPLICIT
     covers: Purpose = Purpose.TRAIN_ANY
     switch: str | None = None
+
+    def found_in(self, source: Source) -> Statement:
+        """The same statement, found at the same place of another source."""
+        return Statement(
+            self.signal,
+            self.preference,
+            self.rule,
+            self.evidence.found_in(source),
+            self.strength,
+            self.covers,
+            self.switch,
+        )
 
     def for_purpose(self, purpose: Purpose) -> Preference:
         """The preference as far as `purpose` is concerned."""
@@ -230,6 +246,10 @@ class ParseWarning:
     signal: Reason
     message: str
     evidence: Evidence
+
+    def found_in(self, source: Source) -> ParseWarning:
+        """The same warning, of the same place of another source."""
+        return ParseWarning(self.signal, self.message, self.evidence.found_in(source))
 
     def as_dict(self) -> dict[str, Any]:
         """The form written to ledgers."""

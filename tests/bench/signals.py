@@ -23,14 +23,16 @@ from urllib.robotparser import RobotFileParser
 from rich.console import Console
 from rich.table import Table
 
-from heedful.model import Source
-from heedful.signals import content_signal, content_usage, robots, robots_tag, tdmrep, x_robots_tag
+from heedful import gate
+from heedful.fold import Fold
+from heedful.model import OriginFile, Response, Source
+from heedful.signals import content_usage, robots, tdmrep
 from heedful.signals._paths import split_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from heedful.model import Headers, Reading
+    from heedful.model import Headers
 
 TOKEN = "PictureBot"
 ORIGIN = "http://127.0.0.1"
@@ -208,27 +210,24 @@ SIGNAL_HEADERS: Headers = (
     ("Content-Usage", "train-ai=n, search=y"),
     ("Content-Signal", "search=yes, ai-train=no"),
 )
-# As the gate reads them: a reader is called if its header is there.
-READERS: dict[str, Callable[[Headers], Reading]] = {
-    "x-robots-tag": lambda headers: x_robots_tag.read(headers, TOKEN, SOURCE),
-    "robots-tag": lambda headers: robots_tag.read(headers, TOKEN, SOURCE),
-    "tdm-reservation": lambda headers: tdmrep.read_headers(headers, SOURCE),
-    "content-usage": lambda headers: content_usage.read_headers(headers, SOURCE),
-    "content-signal": lambda headers: content_signal.read_headers(headers, SOURCE),
-}
+URL = "https://art.example/1.jpg"
+GATE = gate.Gate(TOKEN)
+ABSENT = {url: OriginFile(url, 404) for url in (*GATE.origin_files(URL), "https://art.example/trust.txt")}
 
 
-def read_headers(headers: Headers) -> list[Reading]:
-    names = {name.lower() for name, _ in headers}
-    if names.isdisjoint(READERS):
-        return []
-    return [read(headers) for name, read in READERS.items() if name in names]
+def read_headers(headers: Headers) -> None:
+    speaking = tuple(header for header in headers if header[0].lower() in gate._SPEAKING)
+    if speaking:
+        GATE._headers(speaking, SOURCE, Fold(GATE._effects, GATE.policy))
 
 
 def header_figures() -> Iterator[Figure]:
-    for name, headers in (("without signals", PLAIN_HEADERS), ("with five", SIGNAL_HEADERS)):
-        what = f"headers {name}"
+    one = (*PLAIN_HEADERS, ("X-Robots-Tag", "noai"))
+    for name, headers in (("no signal", PLAIN_HEADERS), ("one", one), ("five", SIGNAL_HEADERS)):
+        what = f"headers with {name}"
         yield Figure(what, US, median_us(partial(read_headers, headers)))
+        judge = partial(GATE.judge, URL, origin_files=ABSENT, response=Response(200, headers))
+        yield Figure(f"whole verdict, {what}", US, median_us(judge))
         message = HTTPMessage()
         for key, value in headers:
             message[key] = value
