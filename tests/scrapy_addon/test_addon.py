@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from scrapy.settings import default_settings
 
@@ -338,6 +340,32 @@ def test_other_ways_to_run_scrapy(crawl, settings):
         result = crawl("Media", settings, urls=[site.url("a", "/1.jpg"), site.url("a", "/2.jpg")])
     assert result.stored == [1]
     assert result.stats["heedful/skip/robots.disallow"] == 1
+
+
+def test_an_order_of_the_users_own_is_kept(crawl):
+    settings = {
+        "DOWNLOADER_MIDDLEWARES": {"heedful.scrapy.PolicyMiddleware": 760},
+        "ITEM_PIPELINES": {"heedful.scrapy.PagePipeline": 5, "scrapy.pipelines.images.ImagesPipeline": 10},
+    }
+    with serve(web(a={**CLOSED, "/1.jpg": picture(1)})) as site:
+        result = crawl("Media", settings, urls=[site.url("a", "/1.jpg")])
+    assert result.stored == []
+    names = re.findall(r"\.(\w+Middleware)'", result.log)
+    assert names.count("PolicyMiddleware") == 1
+    assert names[names.index("PolicyMiddleware") - 1] == "HttpProxyMiddleware"  # 750
+
+
+def test_requests_may_wait_on_disk(crawl, tmp_path):
+    files = {
+        "/": page(NOAI_META + '<img src="/1.jpg"><a href="/free">x</a>'),
+        "/free": page('<img src="/2.jpg">'),
+    }
+    pictures = {f"/{number}.jpg": picture(number) for number in (1, 2)}
+    with serve(web(a={**files, **pictures})) as site:
+        result = crawl("PagePlain", {"JOBDIR": str(tmp_path / "job")}, urls=[site.start_url])
+    assert "Unable to serialize" not in result.log
+    assert result.stats["scheduler/enqueued/disk"] == 4
+    assert kinds(result) == [(Action.SKIP, "meta-robots"), (Action.STORE, None)]
 
 
 @pytest.mark.parametrize(

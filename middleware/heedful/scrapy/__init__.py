@@ -7,7 +7,12 @@ except ImportError as error:  # pragma: no cover
 
 from heedful.scrapy._addon import Addon
 from heedful.scrapy._exceptions import Deferred, LedgerFailed, OptedOut
-from heedful.scrapy._middlewares import GuardMiddleware, PolicyMiddleware
+from heedful.scrapy._middlewares import (
+    GuardMiddleware,
+    PageMiddleware,
+    PagePipeline,
+    PolicyMiddleware,
+)
 from heedful.scrapy._options import SETTINGS
 
 __all__ = [
@@ -17,5 +22,7 @@ __all__ = [
     "GuardMiddleware",
     "LedgerFailed",
     "OptedOut",
+    "PageMiddleware",
+    "PagePipeline",
     "PolicyMiddleware",
 ]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from heedful.scrapy._middlewares import GuardMiddleware, PolicyMiddleware
+from heedful.scrapy._middlewares import (
+    GuardMiddleware,
+    PageMiddleware,
+    PagePipeline,
+    PolicyMiddleware,
+)
 from heedful.scrapy._options import Options
-from heedful.scrapy._pages import PageMiddleware, PagePipeline
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings

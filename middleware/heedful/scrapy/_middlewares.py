@@ -1,16 +1,18 @@
-"""The two downloader middlewares. They translate between Scrapy and the enforcer and hold no rule."""
+"""What Scrapy calls: two downloader middlewares, a spider middleware, a pipeline. They hold no rule."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from scrapy import signals
 from scrapy.exceptions import StopDownload
+from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
 from heedful.scrapy._enforcer import Enforcer
 from heedful.scrapy._exceptions import OptedOut
 from heedful.scrapy._origins import INTERNAL
+from heedful.scrapy._pages import PAGE, signals_of
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
     from scrapy.http import Headers, Response
     from typing_extensions import Self
 
-    from heedful.model import Verdict
+    from heedful.model import Page, Verdict
 
 
-class _Middleware:
+class _Component:
     def __init__(self, crawler: Crawler) -> None:
         self._enforcer = Enforcer.of(crawler)
 
@@ -30,7 +32,7 @@ class _Middleware:
         return cls(crawler)
 
 
-class PolicyMiddleware(_Middleware):
+class PolicyMiddleware(_Component):
     """Judges every request before it is made, and every picture as the spider or pipeline will see it."""
 
     async def process_request(self, request: Request) -> None:
@@ -50,7 +52,7 @@ class PolicyMiddleware(_Middleware):
             await self._enforcer.failed(request, exception)
 
 
-class GuardMiddleware(_Middleware):
+class GuardMiddleware(_Component):
     """Stands next to the network: no opted-out body reaches a cache, and none is read that is large."""
 
     def __init__(self, crawler: Crawler) -> None:
@@ -84,3 +86,40 @@ class GuardMiddleware(_Middleware):
         verdict = self._stopped.pop(request, None)
         if verdict is not None and isinstance(exception, StopDownload):
             self._enforcer.refuse(request, verdict, exception.response)
+
+
+class PageMiddleware(BaseSpiderMiddleware):
+    """Notes on items and requests what the page says that they come from."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self._pages = Enforcer.of(crawler).pages
+        self._seen: WeakKeyDictionary[Response, Page | None] = WeakKeyDictionary()
+
+    def _page(self, response: Response | None) -> Page | None:
+        if response is None:
+            return None
+        if response not in self._seen:
+            self._seen[response] = signals_of(response)
+        return self._seen[response]
+
+    def get_processed_request(self, request: Request, response: Response | None) -> Request:
+        """Note the page on a request."""
+        request.meta.pop(PAGE, None)  # a spider may have handed on its own request's meta
+        if (page := self._page(response)) is not None:
+            request.meta[PAGE] = page
+        return request
+
+    def get_processed_item(self, item: Any, response: Response | None) -> Any:
+        """Note the page for an item."""
+        self._pages.note(item, self._page(response))
+        return item
+
+
+class PagePipeline(_Component):
+    """The first pipeline: it still sees the very object that the spider yielded."""
+
+    def process_item(self, item: Any) -> Any:
+        """Hand the item's page to the media pipelines that follow."""
+        self._enforcer.pages.enter(item)
+        return item

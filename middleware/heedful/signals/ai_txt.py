@@ -11,8 +11,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from heedful.model import NOTHING, RAW_MAX, ParseWarning, Preference, Reading, Reason, Statement
+from heedful.model import NOTHING, RAW_MAX, Preference, Reading, Reason, Statement
 from heedful.signals import robots
+from heedful.signals._faults import Fault
 from heedful.signals._paths import PathPattern, canonical
 
 if TYPE_CHECKING:
@@ -41,14 +42,6 @@ class _Word(NamedTuple):
     raw: str
 
 
-class _Fault(NamedTuple):
-    """Something malformed."""
-
-    message: str
-    where: str
-    raw: str
-
-
 class AiTxt:
     """A parsed file, of either dialect; one that is neither says nothing, as if it were absent."""
 
@@ -58,7 +51,7 @@ class AiTxt:
         self,
         sections: robots.Robots | None = None,
         fields: _Fields | None = None,
-        faults: tuple[_Fault, ...] = (),
+        faults: tuple[Fault, ...] = (),
         *,
         cut: bool = False,
     ) -> None:
@@ -99,7 +92,7 @@ class AiTxt:
             return NOTHING
         return Reading(
             tuple(_statement(word, source) for word in sorted(words, key=lambda word: word.allow)[:1]),
-            tuple(ParseWarning(Reason.AI_TXT, message, source.at(at, raw)) for message, at, raw in faults),
+            tuple(fault.warning(Reason.AI_TXT, source) for fault in faults),
         )
 
 
@@ -130,17 +123,17 @@ def parse(body: bytes, content_type: str = "", *, truncated: bool = False) -> Ai
     keys = {line.partition(":")[0].strip().lower() for line in lines if ":" in line}
     fields = _parse_fields(lines) if keys & _FIELD_KEYS else None
     sections = robots.parse(body)
-    faults: list[_Fault] = []
+    faults: list[Fault] = []
     if fields is not None:
         faults += fields.faults
     elif sections.tokens or keys & _RULE_KEYS:
-        faults += (_Fault(fault.message, f"line {fault.line}", fault.raw) for fault in sections.warnings)
+        faults += (Fault(fault.message, f"line {fault.line}", fault.raw) for fault in sections.warnings)
     else:
         if "json" in content_type.lower():
-            faults.append(_Fault("not a JSON object: taken as absent", "file", _start(body)))
+            faults.append(Fault("not a JSON object: taken as absent", "file", _start(body)))
         return AiTxt(faults=tuple(faults))
     if truncated:
-        faults.insert(0, _Fault("cut off: it can only deny", "file", _start(body)))
+        faults.insert(0, Fault("cut off: it can only deny", "file", _start(body)))
     return AiTxt(sections, fields, tuple(faults[:FAULTS_MAX]), cut=truncated)
 
 
@@ -235,11 +228,11 @@ class _Rules:
             if rule.pattern:
                 chosen.setdefault(rule.pattern, rule)
         kept = list(chosen.values())
-        self.faults: tuple[_Fault, ...] = ()
+        self.faults: tuple[Fault, ...] = ()
         if len(kept) > RULES_MAX:
             unread = kept[RULES_MAX]
             message = f"more than {RULES_MAX} rules: the others are not read, no Allow counts"
-            self.faults = (_Fault(message, f"line {unread.line}", unread.raw),)
+            self.faults = (Fault(message, f"line {unread.line}", unread.raw),)
             kept = [rule for rule in kept[:RULES_MAX] if not rule.allow]
         self._patterns = [_Pattern(rule) for rule in kept]
         # longest match; of equal lengths the Disallow, as everywhere but in access by robots.txt
@@ -328,14 +321,14 @@ class _Fields:
 
     def __init__(self) -> None:
         self.site = _Block()
-        self.faults: list[_Fault] = []
+        self.faults: list[Fault] = []
         self._agents: dict[str, _Block] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._globs = 0
 
     def fault(self, message: str, where: str, raw: str) -> None:
         if len(self.faults) < FAULTS_MAX:
-            self.faults.append(_Fault(message, where, raw))
+            self.faults.append(Fault(message, where, raw))
 
     def name(self, key: str, value: str, where: str, raw: str) -> None:
         """Notes one of the two required fields."""
@@ -381,7 +374,7 @@ class _Fields:
     def finish(self) -> None:
         """Notes what is missing, once everything is read."""
         if len(self._names) < len(_SITE_KEYS):
-            self.faults = [_Fault(_MALFORMED, "file", ""), *self.faults[: FAULTS_MAX - 1]]
+            self.faults = [Fault(_MALFORMED, "file", ""), *self.faults[: FAULTS_MAX - 1]]
 
     def says(self, token: str, target: str) -> _Word | None:
         """What the fields say of one URL to one agent."""
@@ -464,7 +457,7 @@ def _parse_json(body: bytes) -> AiTxt:
     try:
         data = json.loads(body.decode())
     except (ValueError, RecursionError):  # not UTF-8, not JSON, or nested too deeply
-        return AiTxt(faults=(_Fault("not valid JSON: taken as absent", "file", _start(body)),))
+        return AiTxt(faults=(Fault("not valid JSON: taken as absent", "file", _start(body)),))
     site, policies, paths, agents = (
         _object(data, key) for key in ("site", "policies", "trainingPaths", "agents")
     )

@@ -25,6 +25,7 @@ from heedful.model import (
     Statement,
     Strength,
 )
+from heedful.signals._faults import Fault
 from heedful.signals._paths import URL_MAX, PathPattern, split_url
 
 if TYPE_CHECKING:
@@ -220,19 +221,6 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Something malformed that nothing is allowed by."""
-
-    message: str
-    where: str
-    raw: str
-
-    def warning(self, source: Source) -> ParseWarning:
-        """The warning that it gives, with evidence."""
-        return ParseWarning(Reason.RSL, self.message, source.at(self.where, self.raw))
-
-
-@dataclass(frozen=True, slots=True)
 class Document:
     """A licence document, parsed.
 
@@ -275,7 +263,7 @@ class Document:
             for covers, term in terms
             if term is not None
         )
-        return Reading(statements, tuple(fault.warning(source) for fault in self.faults))
+        return Reading(statements, tuple(fault.warning(Reason.RSL, source) for fault in self.faults))
 
 
 def _most_restrictive(terms: Iterable[Term | None]) -> Term | None:

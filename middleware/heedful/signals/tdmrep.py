@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from heedful.model import NOTHING, RAW_MAX, ParseWarning, Preference, Reading, Reason, Statement
+from heedful.signals._faults import Fault
 from heedful.signals._paths import PathPattern
 
 if TYPE_CHECKING:
@@ -62,19 +63,6 @@ def read_headers(headers: Headers, source: Source) -> Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Something malformed in a file, of which no statement follows."""
-
-    message: str
-    where: str
-    raw: str
-
-    def warning(self, source: Source) -> ParseWarning:
-        """The warning that it gives, with evidence."""
-        return ParseWarning(Reason.TDMREP, self.message, source.at(self.where, self.raw))
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
     """One entry of the file, ready to be matched.
 
@@ -107,7 +95,7 @@ class TdmRep:
             target: canonical path and query of the URL.
             source: the file.
         """
-        warnings = [fault.warning(source) for fault in self.faults]
+        warnings = [fault.warning(Reason.TDMREP, source) for fault in self.faults]
         statements: list[Statement] = []
         # "TDM File on the Origin Server": the most specific match is "the first in sequence"
         for entry in self.entries:
