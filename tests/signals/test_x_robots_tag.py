@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heedful.model import NOTHING, Evidence, Preference, Purpose, Reason, Source, Strength
-from heedful.signals.x_robots_tag import read, scoped_rules
+from heedful.signals.x_robots_tag import AI_RULES, read, scoped_rules
 
 SOURCE = Source("http://127.0.0.1/a.jpg", None, 1.0)
 
@@ -146,3 +146,19 @@ def test_total_and_adding_a_line_never_removes_a_deny(values, token, joined):
         assert denied(values[:cut]) <= denied(values[: cut + 1])
     assert denied(values) == denied(values[::-1])
     assert "noai" in denied([*values, "noai"])
+
+
+def rules_of(values: list[str], *, joined: bool = False) -> set[str]:
+    headers = tuple(("X-Robots-Tag", value) for value in values)
+    return {statement.rule for statement in read(headers, "PictureBot", SOURCE, joined=joined).statements}
+
+
+@given(st.lists(lines, max_size=4))
+def test_lines_are_read_one_by_one_and_their_restrictions_united(values):
+    assert rules_of(values) == set().union(*(rules_of([value]) for value in values))
+
+
+@given(st.lists(lines, max_size=4))
+def test_where_lines_were_joined_no_rule_on_ai_is_lost(values):
+    alone, joined = rules_of(values), rules_of([", ".join(values)], joined=True)
+    assert alone & AI_RULES <= joined
