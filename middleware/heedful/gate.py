@@ -232,7 +232,7 @@ class Gate:
             fold.add(Stage.HEADERS, reading, name)
 
     def _page(self, page: Page, fold: Fold) -> None:
-        source = Source(page.url)
+        source = Source(page.url, fetched=page.fetched)
         fold.add(Stage.PAGE, meta_robots.page_headers(page.headers, self.token, source), "page")
         fold.add(Stage.PAGE, meta_robots.read(page.html, self.token, source), "page")
 

@@ -324,11 +324,12 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The page on which a picture was found: its URL, header lines and HTML."""
+    """The page on which a picture was found: its URL, header lines, HTML, and the Unix time of its fetch."""
 
     url: str
     headers: Headers = ()
     html: str | bytes = ""
+    fetched: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

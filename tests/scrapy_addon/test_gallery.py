@@ -29,6 +29,7 @@ def test_every_free_picture_is_stored_and_no_other(crawl, profile):
             if record.action in {Action.SKIP, Action.DEFER} and record.reason is not Reason.NO_OPT_IN:
                 assert record.evidence, exhibit.name
                 assert record.evidence[0]["signal"] == record.reason
+                assert record.evidence[0]["fetched"]
 
             # No contact where the origin's files or the page decide; no body read that is large.
             hits = gallery.hits(exhibit.site, exhibit.path)

@@ -204,7 +204,7 @@ class Enforcer:
         Raises:
             OptedOut: it must not be stored.
         """
-        head = Response(response.status, pairs(response.headers))
+        head = Response(response.status, pairs(response.headers), time.time())
         redirect = not final and 300 <= response.status < 400
         picture = request.meta.get(PICTURE) or is_picture(_content_type(response.headers), response.body)
         if not picture and not redirect:
@@ -228,7 +228,7 @@ class Enforcer:
             return None
         if not request.meta.get(PICTURE) and not is_picture(_content_type(headers)):
             return None
-        verdict = self.judge_now(request, Stage.HEADERS, Response(0, pairs(headers)))
+        verdict = self.judge_now(request, Stage.HEADERS, Response(0, pairs(headers), time.time()))
         return None if verdict is None or verdict.action is Action.STORE else verdict
 
     async def failed(self, request: Request, error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,7 +48,7 @@ def signals_of(response: Response | None) -> Page | None:
         return None
     headers = tuple(pair for pair in pairs(response.headers) if pair[0].lower() == "x-robots-tag")
     html = "".join(meta_robots.tags(response.text)) if isinstance(response, HtmlResponse) else ""
-    return Page(response.url, headers, html) if headers or html else None
+    return Page(response.url, headers, html, time.time()) if headers or html else None
 
 
 def pin(requests: Iterable[Request]) -> list[Request]:
