@@ -26,7 +26,19 @@ from rich.table import Table
 from heedful import gate
 from heedful.fold import Fold
 from heedful.model import OriginFile, Response, Source
-from heedful.signals import content_usage, robots, tdmrep
+from heedful.signals import (
+    ai_tokens,
+    ai_txt,
+    content_signal,
+    content_usage,
+    legacy,
+    meta_robots,
+    policy_tokens,
+    robots,
+    rsl,
+    tdmrep,
+    trust_txt,
+)
 from heedful.signals._paths import split_url
 
 if TYPE_CHECKING:
@@ -280,6 +292,48 @@ def other_figures() -> Iterator[Figure]:
         )
 
 
+ROBOTS = robots.parse(
+    b"User-agent: *\nContent-Signal: search=yes, ai-train=no\nDisallowAITraining: /kept/\nAllow: /\n\n"
+    b"User-agent: GPTBot\nUser-agent: CCBot\nDisallow: /\n\nLicense: /license.xml\n"
+)
+AI_TXT = b"User-Agent: *\nDisallow: *.jpg\nDisallow: *.png\nAllow: *.webp\n"
+AI_JSON = b'{"site": {"name": "A", "url": "https://art.example"}, "policies": {"training": "deny"}}'
+TRUST_TXT = b"member=https://a.example\nsocial=https://b.example\ndatatrainingallowed=no\n"
+RSL = (
+    b'<rsl xmlns="https://rslstandard.org/rsl"><content url="/art/"><license>'
+    b'<prohibits type="usage">ai-train</prohibits></license></content></rsl>'
+)
+PAGE = "<html><head><title>A page</title>" + '<meta name="robots" content="noai"></head><body>'
+PAGE += "<p>Words <b>and</b> more.</p>" * 1000
+SILENT_PAGE = PAGE.replace("noai", "index")
+ART = "/art/a.jpg"
+
+
+def further_figures() -> Iterator[Figure]:
+    """The other protocols, each on a small file; nobody else reads them."""
+    ai_text, ai_json = ai_txt.parse(AI_TXT), ai_txt.parse(AI_JSON)
+    trust, licence = trust_txt.parse(TRUST_TXT), rsl.parse(RSL)
+    speaking: dict[str, Callable[[], object]] = {
+        "other agents' tokens: answer": lambda: ai_tokens.read(ROBOTS, TOKEN, ART, SOURCE),
+        "policy tokens: answer": lambda: policy_tokens.read(ROBOTS, ["no-training"], ART, SOURCE),
+        "DisallowAITraining: answer": lambda: legacy.read(ROBOTS, TOKEN, ART, SOURCE),
+        "Content-Signal in robots.txt: parse": lambda: content_signal.read_robots(ROBOTS, TOKEN, SOURCE),
+        "ai.txt: parse": lambda: ai_txt.parse(AI_TXT),
+        "ai.txt: answer": lambda: ai_text.read(TOKEN, ART, SOURCE),
+        "ai.json: parse": lambda: ai_txt.parse(AI_JSON),
+        "ai.json: answer": lambda: ai_json.read(TOKEN, ART, SOURCE),
+        "trust.txt: parse": lambda: trust_txt.parse(TRUST_TXT),
+        "trust.txt: answer": lambda: trust.read(SOURCE),
+        "RSL: announced in robots.txt": lambda: rsl.announced(ROBOTS, TOKEN, SOURCE.url),
+        "RSL: parse": lambda: rsl.parse(RSL),
+        "RSL: answer": lambda: licence.read("https://art.example", ART, SOURCE),
+        "meta robots, a page of 30 kB": lambda: meta_robots.read(PAGE, TOKEN, SOURCE),
+        "meta robots, the page without them": lambda: meta_robots.read(SILENT_PAGE, TOKEN, SOURCE),
+    }
+    for what, call in speaking.items():
+        yield Figure(what, US, median_us(call))
+
+
 def shown(us: float) -> str:
     return f"{us:,.0f}" if us >= 100 else f"{us:,.1f}" if us >= 10 else f"{us:.2f}"
 
@@ -288,7 +342,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="print JSON, one list of figures")
     as_json = parser.parse_args().json
-    figures = [*robots_figures(), *header_figures(), *other_figures()]
+    figures = [*robots_figures(), *header_figures(), *other_figures(), *further_figures()]
     if as_json:
         Console().print_json(data=[figure._asdict() for figure in figures])
         return

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PAGE_RULES: Final = x_robots_tag.AI_RULES | {"noimageindex"}
 """The rules of a page that apply to the pictures on it; `noindex` and others speak of the page alone."""
 
+_HINTS: Final = (*sorted(PAGE_RULES), "&#")
+
 HTML_MAX: Final = 524_288
 """How much of a page is read, in octets or characters; robots meta tags belong into its head."""
 
@@ -81,7 +83,12 @@ def page_headers(headers: Headers, token: str, source: Source, *, joined: bool =
 
 def _speaking(html: str | bytes) -> Iterator[tuple[str, list[str], str]]:
     """The meta tags with a rule for pictures: the bot, the rules, and the tag's text."""
-    for attributes in _metas(_decoded(html)):
+    text = _decoded(html)
+    # Most pages hold none of the rules, nor a character reference that could stand for a letter of one.
+    lowered = text.lower()
+    if not any(hint in lowered for hint in _HINTS):
+        return
+    for attributes in _metas(text):
         name, content = attributes.get("name", ""), attributes.get("content", "")
         pieces = content.lower().replace(";", ",").split(",")
         rules = [rule for rule in map(str.strip, pieces) if rule in PAGE_RULES]
