@@ -161,7 +161,7 @@ class Gate:
             file = files.get(at.origin + path)
             if file is None:
                 missing.append(at.origin + path)
-            elif not _absent(file):
+            elif not file.absent:
                 self._hear(at, path, file, response, fold, announced)
         first = files.get(at.origin + trust_txt.PATHS[0])
         if first is not None and _absent_trust(first):
@@ -169,7 +169,7 @@ class Gate:
             second = files.get(at.origin + trust_txt.PATHS[1])
             if second is None:
                 missing.append(at.origin + trust_txt.PATHS[1])
-            elif not _absent(second):
+            elif not second.absent:
                 self._hear(at, trust_txt.PATHS[1], second, response, fold, announced)
         return missing
 
@@ -182,7 +182,7 @@ class Gate:
         fold: Fold,
         announced: list[rsl.Announcement],
     ) -> None:
-        if not _readable(file):
+        if not file.readable:
             known = path == _ROBOTS
             reason = Reason.ROBOTS_UNREACHABLE if known else Reason.UNDETERMINED
             fold.add(Stage.ORIGIN, _undetermined(file, reason, None if known else "unreadable"), path)
@@ -303,31 +303,17 @@ _FIRST: Final = (_ROBOTS, tdmrep.PATH, *ai_txt.PATHS, trust_txt.PATHS[0])
 """The files that every origin is asked for, side by side."""
 
 
-def _readable(file: OriginFile) -> bool:
-    return 200 <= file.status < 300
-
-
-def _unreachable(file: OriginFile) -> bool:
-    """5xx, 429, or no answer at all (RFC 9309, section 2.3.1.4); every other failure means: no such file."""
-    return file.status >= 500 or file.status in {0, 429}
-
-
 def _ai_txt(file: OriginFile) -> ai_txt.AiTxt:
     content_type = _content_type(file.headers)
     return file.parsed(partial(ai_txt.parse, file.body, content_type, truncated=file.truncated))
 
 
 def _absent_trust(file: OriginFile) -> bool:
-    return _absent(file) or (_readable(file) and _trust(file).absent)
+    return file.absent or (file.readable and _trust(file).absent)
 
 
 def _trust(file: OriginFile) -> trust_txt.TrustTxt:
     return file.parsed(partial(trust_txt.parse, file.body, truncated=file.truncated))
-
-
-def _absent(file: OriginFile) -> bool:
-    """4xx but 429, or a redirect that leads nowhere: there is no such file."""
-    return not _readable(file) and not _unreachable(file)
 
 
 def _undetermined(file: OriginFile, reason: Reason, switch: str | None) -> Reading:
@@ -357,9 +343,9 @@ def _licences(
         if file is None:
             missing.append(url)
             continue
-        if _unreachable(file):
+        if file.unreachable:
             reading = _undetermined(file, Reason.UNDETERMINED, "unreadable")
-        elif not _readable(file):
+        elif not file.readable:
             reading = rsl.unusable(file.source, f"status {file.status}")
         else:
             fold.snapshots.append((file.url, file.sha256))

@@ -308,6 +308,21 @@ class OriginFile:
         return self._parsed[0]  # type: ignore[no-any-return]
 
     @property
+    def readable(self) -> bool:
+        """It was answered with success."""
+        return 200 <= self.status < 300
+
+    @property
+    def unreachable(self) -> bool:
+        """5xx, 429, or no answer at all (RFC 9309, 2.3.1.4); every other failure means: no such file."""
+        return self.status >= 500 or self.status in {0, 429}
+
+    @property
+    def absent(self) -> bool:
+        """4xx but 429, or a redirect that leads nowhere: there is no such file."""
+        return not self.readable and not self.unreachable
+
+    @property
     def source(self) -> Source:
         """This file, for evidence."""
         return Source(self.url, self.sha256, self.fetched)

@@ -28,7 +28,6 @@ RETRIES: Final = 1
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 _NO_SUCH_FILE: Final = 404
-_TOO_MANY: Final = 429
 
 
 @dataclass
@@ -70,10 +69,9 @@ class Exchange:
                 return None
             # More than five, a loop, no Location, another scheme: as for any 4xx, there are no rules.
             status, body = _NO_SUCH_FILE, b""
-        if (status >= 500 or status == _TOO_MANY) and self._try_again():
-            return None
         truncated = truncated or len(body) > FILE_MAX
-        return OriginFile(self.url, status, headers, body[:FILE_MAX], now, truncated)
+        file = OriginFile(self.url, status, headers, body[:FILE_MAX], now, truncated)
+        return None if file.unreachable and self._try_again() else file
 
     def failed(self, *, now: float | None, timed_out: bool = False) -> OriginFile | None:
         """No answer could be had.

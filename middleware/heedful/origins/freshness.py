@@ -23,7 +23,7 @@ _NO_STORE = re.compile(r"(?:^|[\s,])no-(?:store|cache)(?:$|[\s,=])", re.IGNORECA
 
 def lifetime(file: OriginFile) -> float:
     """Seconds, from its fetch on, that `file` may be used without being asked for again."""
-    if file.status in {0, 429} or file.status >= 500:
+    if file.unreachable:
         return RETRY_AFTER
     control = ",".join(value for name, value in file.headers if name.lower() == "cache-control")
     if _NO_STORE.search(control):
