@@ -268,6 +268,13 @@ class Reading(NamedTuple):
     statements: tuple[Statement, ...] = ()
     warnings: tuple[ParseWarning, ...] = ()
 
+    def found_in(self, source: Source) -> Reading:
+        """The same, found at the same places of another source."""
+        return Reading(
+            tuple([statement.found_in(source) for statement in self.statements]),
+            tuple([warning.found_in(source) for warning in self.warnings]) if self.warnings else (),
+        )
+
 
 NOTHING = Reading()
 
@@ -348,10 +355,26 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
-    """The gate cannot go on without these files: fetch them (at once, they are independent) and ask again."""
+class Signature:
+    """Whether a file's C2PA signature was found valid, and in words why, or why not."""
 
-    urls: tuple[str, ...]
+    valid: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The gate cannot go on without this: get it (at once, each is independent) and ask again.
+
+    Attributes:
+        urls: origin files to fetch.
+        signature: the C2PA signature of the body is to be checked.
+        remotes: names of remote registries that are to be asked about the URL.
+    """
+
+    urls: tuple[str, ...] = ()
+    signature: bool = False
+    remotes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +391,7 @@ class Verdict:
         overridden: the statements that spoke against the action and lost.
         warnings: what was malformed.
         snapshots: sha256 of each origin file that was read, by URL.
+        registries: name and version of each registry that was asked.
     """
 
     url: str
@@ -378,6 +402,7 @@ class Verdict:
     overridden: tuple[Statement, ...] = ()
     warnings: tuple[ParseWarning, ...] = ()
     snapshots: tuple[tuple[str, str], ...] = ()
+    registries: tuple[tuple[str, int], ...] = ()
 
     @property
     def reason(self) -> Reason | None:
@@ -401,6 +426,7 @@ class Verdict:
             "overridden": [statement.as_dict() for statement in self.overridden],
             "warnings": [warning.as_dict() for warning in self.warnings],
             "snapshots": dict(self.snapshots),
+            "registries": [{"name": name, "version": version} for name, version in self.registries],
         }
 
     def __str__(self) -> str:

@@ -10,9 +10,10 @@ import html
 import itertools
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from heedful.model import Action, Headers, Reason
+from heedful.testing import embed
 from heedful.testing.pictures import CONTENT_TYPES, Format, Picture
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class Exhibit:
         min_bytes: the picture is at least so large.
         chunked: sent without a Content-Length.
         content_type: the media type declared, if not that of the format.
+        xmp, jumbf: an XMP packet or a C2PA manifest store in the file.
         hops: the redirects from `path` on, the last of which has the picture.
         shown_on: the site whose page shows it, if not its own.
     """
@@ -135,6 +137,8 @@ class Exhibit:
     min_bytes: int = 0
     chunked: bool = False
     content_type: str | None = None
+    xmp: bytes = b""
+    jumbf: bytes = b""
     hops: tuple[Hop, ...] = ()
     shown_on: str | None = None
 
@@ -146,7 +150,9 @@ class Exhibit:
             site, path, headers = hop.site, hop.path, hop.headers
         if self.status == 200:
             kind = self.content_type or CONTENT_TYPES[self.format]
-            body: str | Picture = Picture(self.id, self.format, min_bytes=self.min_bytes)
+            body: str | Picture = Picture(
+                self.id, self.format, min_bytes=self.min_bytes, xmp=self.xmp, jumbf=self.jumbf
+            )
         else:
             kind, body = "text/plain", f"{self.status}\n"
         yield site, path, File(body, self.status, (("Content-Type", kind), *headers), self.chunked)
@@ -265,6 +271,8 @@ _AI_TXT = _denied(Reason.AI_TXT)
 _TRUST_NO = _denied(Reason.TRUST_TXT)
 _RSL = _denied(Reason.RSL)
 _USAGE_N = _denied(Reason.CONTENT_USAGE)
+_MINED = _denied(Reason.DATA_MINING)
+_TRAINED = _denied(Reason.TRAINING_MINING)
 _USAGE_ALIAS = _not_by_the_letter(Reason.CONTENT_USAGE)
 
 
@@ -455,6 +463,7 @@ _SITES: dict[str, Site] = {
     "page-meta": Site({}, "A page with a noai meta tag", head='<meta name="Robots" content="noindex, NoAI">'),
     "page-header": Site({}, "A page with a noai header", headers=(("X-Robots-Tag", "noimageai"),)),
     "page-noindex": Site({}, "A page with noindex", head='<meta name="robots" content="noindex">'),
+    "darkroom": Site({}, "Pictures that speak for themselves"),
     # The sites from here on have no page: their pictures are shown by the first site, as from a CDN.
     "robots-500": Site({_ROBOTS: _text("500\n", 500)}),
     "robots-429": Site({_ROBOTS: _text("429\n", 429)}),
@@ -483,6 +492,44 @@ def _headed(name: str, words: str, want: _Want, *headers: tuple[str, str]) -> Ex
 
 def _moved(name: str, words: str, want: _Want, first: str, *hops: Hop, headers: Headers = ()) -> Exhibit:
     return Exhibit(name, "home", first, words, *want, headers=headers, hops=hops)
+
+
+_DMI_TRAINING = "DMI-PROHIBITED-AIMLTRAINING"
+_DMI_SEARCH = "DMI-PROHIBITED-EXCEPTSEARCHENGINEINDEXING"
+
+
+def _said(
+    name: str,
+    signal: str,
+    want: _Want,
+    format: Format = "JPEG",  # noqa: A002
+    **more: Any,
+) -> Exhibit:
+    """An exhibit whose file speaks."""
+    return Exhibit(name, "darkroom", f"/{name}.{format.lower()}", signal, *want, format=format, **more)
+
+
+def _mined(
+    name: str,
+    signal: str,
+    want: _Want,
+    format: Format,  # noqa: A002
+    value: str,
+    form: embed.Form = "resource",
+    **more: Any,
+) -> Exhibit:
+    return _said(name, signal, want, format, xmp=embed.dmi_packet(value, form=form), **more)
+
+
+def _asserted(
+    name: str,
+    signal: str,
+    want: _Want,
+    format: Format,  # noqa: A002
+    entries: Mapping[str, str],
+) -> Exhibit:
+    label = next(iter(entries)).partition(".")[0] + ".training-mining"
+    return _said(name, signal, want, format, jumbf=embed.training_mining_store(entries, label=label))
 
 
 _EXHIBITS: tuple[Exhibit, ...] = (
@@ -659,6 +706,61 @@ _EXHIBITS: tuple[Exhibit, ...] = (
     Exhibit("page-meta", "page-meta", "/1.jpg", "noai in its page's meta tag", *_denied(Reason.META_ROBOTS)),
     Exhibit("page-header", "page-header", "/1.jpg", "noimageai in its page's header", *_TAGGED),
     Exhibit("page-noindex", "page-noindex", "/1.jpg", "noindex in its page's meta tag", *_FREE),
+    # What the files themselves say: PLUS, C2PA and CAWG, TDMRep.
+    _mined("dmi-jpeg", "DMI-PROHIBITED in a JPEG", _MINED, "JPEG", "DMI-PROHIBITED"),
+    _mined("dmi-png", "no AI training, as text in a PNG", _MINED, "PNG", _DMI_TRAINING, "element"),
+    _mined("dmi-webp", "no AI training, as a label in a WebP", _MINED, "WEBP", _DMI_TRAINING, "label"),
+    _mined("dmi-avif", "no AI training, attribute in an AVIF", _MINED, "AVIF", _DMI_TRAINING, "attribute"),
+    _mined("dmi-gif", "search engines only, in a GIF", _MINED, "GIF", _DMI_SEARCH, "bag"),
+    _mined("dmi-generative", "no generative AI training", _MINED, "JPEG", "DMI-PROHIBITED-GENAIMLTRAINING"),
+    _mined("dmi-allowed", "DMI-ALLOWED", _ALLOWED, "JPEG", "DMI-ALLOWED"),
+    _mined("dmi-unspecified", "DMI-UNSPECIFIED", _FREE, "PNG", "DMI-UNSPECIFIED"),
+    _mined(
+        "dmi-allowed-noai", "DMI-ALLOWED, but noai", _TAGGED, "JPEG", "DMI-ALLOWED", headers=_NOAI,
+    ),
+    _mined("dmi-large", "DMI-PROHIBITED in a large PNG", _MINED, "PNG", "DMI-PROHIBITED", min_bytes=HUGE),
+    _mined(
+        "dmi-text-plain", "DMI-PROHIBITED, sent as text/plain", _MINED, "JPEG", "DMI-PROHIBITED",
+        content_type="text/plain",
+    ),
+    _said("dmi-foreign", "DataMining in a namespace that is not PLUS's", _FREE, xmp=embed.dmi_packet(
+        "DMI-PROHIBITED", prefix="other", namespace="http://other.example/",
+    )),
+    _said("usage-terms-noai", "noai in the usage terms", _MINED, "WEBP", xmp=embed.xmp_packet(
+        "<r:UsageTerms><rdf:Alt><rdf:li xml:lang='x-default'>All rights reserved, noai</rdf:li></rdf:Alt>"
+        "</r:UsageTerms>", 'xmlns:r="http://ns.adobe.com/xap/1.0/rights/"',
+    )),
+    _said("tdm-in-the-file", "TDMRep's reservation: 1 in the file", _RESERVED, "PNG", xmp=embed.xmp_packet(
+        "<tdm:reservation>1</tdm:reservation>", 'xmlns:tdm="http://www.w3.org/ns/tdmrep/"',
+    )),
+    _said("ai-made", "a digital source type, which is no opt-out", _FREE, xmp=embed.xmp_packet(
+        "<e:DigitalSourceType>http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+        "</e:DigitalSourceType>", 'xmlns:e="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"',
+    )),
+    _asserted(
+        "cawg-jpeg", "CAWG, training notAllowed, in a JPEG", _TRAINED, "JPEG",
+        {"cawg.ai_training": "notAllowed", "cawg.ai_generative_training": "notAllowed"},
+    ),
+    _asserted(
+        "cawg-webp", "CAWG, constrained, in a WebP", _TRAINED, "WEBP",
+        {"cawg.ai_generative_training": "constrained"},
+    ),
+    _asserted(
+        "c2pa-png", "C2PA, data_mining notAllowed, in a PNG", _TRAINED, "PNG",
+        {"c2pa.data_mining": "notAllowed"},
+    ),
+    _asserted(
+        "c2pa-avif", "C2PA, ai_training notAllowed, in an AVIF", _TRAINED, "AVIF",
+        {"c2pa.ai_training": "notAllowed"},
+    ),
+    _asserted(
+        "c2pa-inference", "C2PA, only ai_inference notAllowed", _FREE, "JPEG",
+        {"c2pa.ai_inference": "notAllowed"},
+    ),
+    _asserted(
+        "cawg-unsigned", "CAWG, allowed, but not signed", _FREE, "PNG",
+        {"cawg.ai_training": "allowed", "cawg.ai_generative_training": "allowed"},
+    ),
     # Redirects: each hop is judged on its own origin.
     _moved("moved-free", "moved to another site", _FREE, "/moved/1.jpg", Hop("cdn", "/a/1.jpg")),
     _moved(

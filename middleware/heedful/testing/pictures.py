@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from heedful.testing import embed
+
 if TYPE_CHECKING:
     from types import ModuleType
 
     from PIL.Image import Image
 
-Format = Literal["JPEG", "PNG", "WEBP", "GIF"]
+Format = Literal["JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF"]
 """The formats that can be made."""
 
 ID_MAX = 0xFFFF
@@ -33,6 +35,8 @@ CONTENT_TYPES: dict[Format, str] = {
     "PNG": "image/png",
     "WEBP": "image/webp",
     "GIF": "image/gif",
+    "AVIF": "image/avif",
+    "TIFF": "image/tiff",
 }
 """The media type of each format."""
 
@@ -41,17 +45,34 @@ _BITS = _GRID * _GRID // 2
 _SAMPLES = 8  # pixels a side to which each cell is averaged; its inner half is read
 _CONTRAST_MIN = 30  # grey levels between a cell and its complement; ours differ by about 100, noise by a few
 _SIDE_MIN = 2 * _GRID  # below two pixels a cell nothing can be told
+_SAVED: dict[Format, dict[str, Any]] = {
+    "JPEG": {"quality": 85},
+    "WEBP": {"quality": 85},
+    "AVIF": {"quality": 85, "speed": 10},
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+}
 _CACHED = 256  # pictures kept; about twice the gallery's
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture yet to be made: the arguments of `make` as a value."""
+    """A picture yet to be made: the arguments of `make` as a value.
+
+    Attributes:
+        id: the number that it carries.
+        format: the file format.
+        size: width and height in pixels.
+        min_bytes: its least size, before metadata are put in.
+        xmp: an XMP packet that is put into the file, if not empty.
+        jumbf: a C2PA manifest store that is put into the file, if not empty.
+    """
 
     id: int
     format: Format = "JPEG"
     size: tuple[int, int] = (256, 256)
     min_bytes: int = 0
+    xmp: bytes = b""
+    jumbf: bytes = b""
 
     def render(self) -> bytes:
         """The file; made once."""
@@ -96,7 +117,7 @@ def make(
             colour = colorsys.hls_to_rgb((hue + 0.01 * row) % 1.0, lightness, 0.55)
             image.paste(tuple(round(255 * part) for part in colour), (left, top, right, bottom))
     out = io.BytesIO()
-    image.save(out, format, **({"quality": 85} if format in {"JPEG", "WEBP"} else {}))
+    image.save(out, format, **_SAVED.get(format, {}))
     data = out.getvalue()
     return _padded(data, format, min_bytes - len(data)) if len(data) < min_bytes else data
 
@@ -139,7 +160,10 @@ def _pillow() -> Any:
 
 @functools.lru_cache(maxsize=_CACHED)
 def _render(picture: Picture) -> bytes:
-    return make(picture.id, format=picture.format, size=picture.size, min_bytes=picture.min_bytes)
+    data = make(picture.id, format=picture.format, size=picture.size, min_bytes=picture.min_bytes)
+    if picture.xmp:
+        data = embed.xmp(data, picture.xmp)
+    return embed.jumbf(data, picture.jumbf) if picture.jumbf else data
 
 
 def _code(id: int) -> int:  # noqa: A002
@@ -188,6 +212,10 @@ def _padded(data: bytes, format: Format, missing: int) -> bytes:  # noqa: A002
         filler += b" " * (missing % 2)
         body = data[8:] + b"HEED" + struct.pack("<I", len(filler)) + filler
         return b"RIFF" + struct.pack("<I", len(body)) + body
+    if format == "AVIF":  # a free box at the end
+        return data + struct.pack(">I4s", 8 + missing, b"free") + filler
+    if format == "TIFF":  # bytes at the end that no directory names
+        return data + filler
     blocks = [filler[at : at + 255] for at in range(0, missing, 255)]  # GIF: a comment, before the trailer
     padding = b"\x21\xfe" + b"".join(bytes((len(block),)) + block for block in blocks) + b"\0"
     return data[:-1] + padding + data[-1:]

@@ -1,0 +1,36 @@
+"""The bytes of a picture, and what is made of them once, however often they are judged."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+
+from heedful.model import Source
+from heedful.signals import embedded
+
+
+class Body:
+    """A picture's bytes as they were sent, content encoding undone, before anything re-encodes them."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    @cached_property
+    def embedded(self) -> embedded.Embedded:
+        """What the file says of itself; the evidence does not yet say of which file."""
+        return embedded.read(self.data, Source(""))
+
+    @cached_property
+    def media_type(self) -> str | None:
+        """Its type by its first bytes; None if that cannot be told."""
+        return embedded.media_type(self.data)
+
+    @cached_property
+    def sha256(self) -> bytes:
+        """The SHA-256 digest."""
+        return hashlib.sha256(self.data).digest()
+
+    @cached_property
+    def md5(self) -> bytes:
+        """The MD5 digest, by which some lists name files."""
+        return hashlib.md5(self.data, usedforsecurity=False).digest()
