@@ -7,6 +7,7 @@ import pytest
 
 from heedful import Action, ConfigurationError, Reason
 from heedful.captured import Captured
+from heedful.testing import embed, make
 
 URL = "https://art.example/1.jpg"
 ROBOTS = "https://art.example/robots.txt"
@@ -23,7 +24,18 @@ def judge(token=TOKEN, **fields):
     return Captured.parse(row(**fields)).judge(token=token, policy="standard")
 
 
+PACKET = embed.dmi_packet("DMI-PROHIBITED")
+DENYING_SVG = embed.xmp(b'<svg xmlns="http://www.w3.org/2000/svg"><g/></svg>', PACKET).decode()
+DENYING_JPEG = base64.b64encode(embed.xmp(make(1), PACKET)).decode()
+
 CASES = {
+    "a picture": ({"response": {"body_base64": DENYING_JPEG}}, "skip", ["data-mining"]),
+    "a picture that is text": ({"response": {"body": DENYING_SVG}}, "skip", ["data-mining"]),
+    "a redirect's body is none": (
+        {"hops": [{"url": URL, "response": {"status": 302, "body_base64": DENYING_JPEG}}], "url": URL + "?2"},
+        "store",
+        [],
+    ),
     "no files: all are absent": ({}, "store", []),
     "a file": ({"origin_files": {ROBOTS: {"status": 200, "body": CLOSED}}}, "skip", ["robots.disallow"]),
     "a file in base64": (
@@ -133,7 +145,7 @@ BAD = {
     "no URL": ("{}", "'url' is missing"),
     "an unknown key": (row(ulr="x"), "unknown key 'ulr'"),
     "an unknown key of a file": (row(origin_files={ROBOTS: {"text": ""}}), "unknown key 'text'"),
-    "an unknown key of a response": (row(response={"body": ""}), "unknown key 'body'"),
+    "an unknown key of a response": (row(response={"text": ""}), "unknown key 'text'"),
     "a file that is none": (row(origin_files={ROBOTS: "x"}), "must be an object"),
     "a status that is none": (row(response={"status": "200"}), "'status' must be a whole number"),
     "a true status": (row(response={"status": True}), "'status' must be a whole number"),

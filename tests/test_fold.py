@@ -84,7 +84,10 @@ def test_nothing_that_was_heard_is_lost(policy, heard):
         statement
         for _, statement, _ in heard
         if effects[statement.switch].value != "drop"
-        and statement.for_purpose(policy.purpose) is not Preference.UNKNOWN
+        and (
+            statement.preference is Preference.UNKNOWN
+            or statement.for_purpose(policy.purpose) is not Preference.UNKNOWN
+        )
     }
     assert set(verdict.evidence) | set(verdict.overridden) == kept
 

@@ -10,16 +10,12 @@ from heedful.captured import Captured
 
 VECTORS = Path(__file__).parent / "vectors"
 
-EMBEDDED = ("combinations-012", "combinations-024", "combinations-035")
-"""Rows about metadata inside the picture, which is not read yet."""
-
 
 def rows():
     for file in sorted(VECTORS.glob("*.jsonl")):
         for line in file.read_text("utf-8").splitlines():
             row = Captured.parse(line)
-            marks = [pytest.mark.xfail(reason="embedded metadata")] if row.id.startswith(EMBEDDED) else []
-            yield pytest.param(row, id=row.id, marks=marks)
+            yield pytest.param(row, id=row.id)
 
 
 @pytest.mark.parametrize("row", list(rows()))

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from heedful import c2pa
+from heedful.body import Body
 from heedful.errors import ConfigurationError
 from heedful.gate import Gate
 from heedful.model import Action, Needs, OriginFile, Page, Purpose, Reason, Response, Stage, Verdict
@@ -40,10 +42,11 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A URL and the head of the response to it."""
+    """A URL and the response to it: its head, and the body if it was captured."""
 
     url: str
     response: Response | None
+    body: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +82,14 @@ class Captured:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"not JSON: {error}") from error
         _known(_expect(row, dict, "a row"), _KEYS)
-        url = _get(row, "url", str)
         files = _get(row, "origin_files", dict, {})
         page = _get(row, "page", dict, None)
         want = _get(row, "want", dict, None)
         purpose = _get(row, "purpose", str, None)
-        hops = [
-            Hop(_get(_expect(hop, dict, "a hop"), "url", str), _response(hop))
-            for hop in _get(row, "hops", list, [])
-        ]
+        hops = [_hop(_expect(hop, dict, "a hop")) for hop in _get(row, "hops", list, [])]
         return cls(
             id=str(row.get("id", "")),
-            hops=(*hops, Hop(url, _response(row))),
+            hops=(*hops, _hop(row)),
             origin_files=_files(files),
             token=_get(row, "token", str, None),
             policy=_get(row, "policy", str, None),
@@ -124,13 +123,24 @@ class Captured:
 
     def _judge(self, gate: Gate, hop: Hop, stage: Stage, now: float | None) -> Verdict:
         files = dict(self.origin_files)
+        body = None if hop.body is None or stage is not Stage.BODY else Body(hop.body)
+        signature = None
         while isinstance(
             answer := gate.judge(
-                hop.url, origin_files=files, page=self.page, response=hop.response, stage=stage, now=now
+                hop.url,
+                origin_files=files,
+                page=self.page,
+                response=hop.response,
+                body=body,
+                signature=signature,
+                stage=stage,
+                now=now,
             ),
             Needs,
         ):
             files |= {url: OriginFile(url, _ABSENT) for url in answer.urls}
+            if answer.signature and body is not None:
+                signature = c2pa.check(body.data, body.media_type or "")
         return answer
 
 
@@ -227,9 +237,14 @@ def _followed(url: str, given: Mapping[str, OriginFile]) -> OriginFile:
 
 def _file(url: str, data: Any) -> OriginFile:
     _known(_expect(data, dict, f"the origin file {url!r}"), {"status", "headers", "body", "body_base64"})
+    return OriginFile(url, _get(data, "status", int, 200), _headers(data), _content(data) or b"")
+
+
+def _content(data: Mapping[str, Any]) -> bytes | None:
     body = _get(data, "body", str, None)
-    content = _base64(data) if body is None else body.encode("utf-8", "surrogatepass")
-    return OriginFile(url, _get(data, "status", int, 200), _headers(data), content)
+    if body is not None:
+        return str(body).encode("utf-8", "surrogatepass")
+    return _base64(data) if "body_base64" in data else None
 
 
 def _base64(data: Mapping[str, Any]) -> bytes:
@@ -239,9 +254,9 @@ def _base64(data: Mapping[str, Any]) -> bytes:
         raise ValueError(f"'body_base64': {error}") from error
 
 
-def _response(data: Mapping[str, Any]) -> Response | None:
-    response = _get(data, "response", dict, None)
+def _hop(data: Mapping[str, Any]) -> Hop:
+    url, response = _get(data, "url", str), _get(data, "response", dict, None)
     if response is None:
-        return None
-    _known(response, {"status", "headers", "body_base64"})
-    return Response(_get(response, "status", int, 200), _headers(response))
+        return Hop(url, None)
+    _known(response, {"status", "headers", "body", "body_base64"})
+    return Hop(url, Response(_get(response, "status", int, 200), _headers(response)), _content(response))

@@ -62,10 +62,11 @@ class Fold:
         for statement in reading.statements:
             effect = self._effects[statement.switch]
             preference = statement.for_purpose(self._policy.purpose)
-            if effect is Effect.DROP or preference is Preference.UNKNOWN:
+            silent = preference is Preference.UNKNOWN
+            if effect is Effect.DROP or (silent and statement.preference is not preference):
                 continue
             heard = _Heard(stage, protocol, statement)
-            if effect is Effect.RECORD:
+            if effect is Effect.RECORD or silent:
                 self._recorded.append(heard)
             elif preference is Preference.DISALLOW:
                 self._denies.append(heard)
@@ -79,16 +80,20 @@ class Fold:
         if statement.covers in {Purpose.TRAIN_ANY, self._policy.purpose}:
             self._licences.append(_Heard(Stage.URL, "override", statement))
 
-    def verdict(self, url: str, stage: Stage) -> Verdict:
-        """The verdict, if `stage` is the last one whose input is complete."""
-        if not (self._denies or self._allows or self._undetermined or self._licences):
+    def verdict(self, url: str, stage: Stage, supposing: Iterable[Statement] = ()) -> Verdict:
+        """The verdict, if `stage` is the last one whose input is complete.
+
+        With `supposing`, what it would be if these allows counted as well.
+        """
+        supposed = [_Heard(stage, "", statement) for statement in supposing]
+        if not (self._denies or self._allows or self._undetermined or self._licences or supposed):
             return self._silence(url, stage)
         superseded = self._superseded(stage)
         denies, allows, undetermined = (
             [heard for heard in group if heard not in superseded]
             for group in (self._denies, self._allows, self._undetermined)
         )
-        allows = self._licences + allows
+        allows = self._licences + allows + supposed
         explicit = any(heard.statement.strength is Strength.EXPLICIT for heard in allows)
         lifted = [heard for heard in denies if explicit and self._lifts(heard.statement)]
         denies = [heard for heard in denies if heard not in lifted]

@@ -6,10 +6,12 @@ Pure: it opens no socket and no file and asks for no time. Which origin files it
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from heedful.body import Body
 from heedful.errors import ConfigurationError
 from heedful.fold import Fold
 from heedful.model import (
@@ -18,6 +20,7 @@ from heedful.model import (
     Needs,
     OriginFile,
     Preference,
+    Purpose,
     Reading,
     Reason,
     Source,
@@ -47,8 +50,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from heedful.model import Headers, Page, Response
+    from heedful.model import Headers, Page, Response, Signature
     from heedful.policy import Override
+    from heedful.signals.embedded import Embedded
 
 TOKEN_RULE: Final = "letters, digits, '-' and '_' only, such as PictureBot"
 
@@ -105,6 +109,8 @@ class Gate:
         origin_files: Mapping[str, OriginFile],
         page: Page | None = None,
         response: Response | None = None,
+        body: bytes | Body | Embedded | None = None,
+        signature: Signature | None = None,
         stage: Stage = Stage.BODY,
         now: float | None = None,
     ) -> Verdict | Needs:
@@ -115,12 +121,16 @@ class Gate:
             origin_files: the files of the URL's own origin, by URL; more may be given.
             page: the page on which the picture was found, if that is known.
             response: the head of the response to `url`, once it is there. Its status changes nothing.
+            body: the picture as it was sent, content encoding undone, before anything re-encodes it. A `Body`
+                is read once however often it is judged. Of a picture that is still coming in, what is already
+                certain: `heedful.signals.embedded.Watch.embedded`.
+            signature: whether the body's C2PA signature is valid; asked for where the verdict hangs on it.
             stage: the last stage whose input is complete. What a later stage could still overrule does not
                 decide yet; with the default, all that there will ever be was given.
             now: Unix time in seconds, by which overrides expire. Not known: denies hold, licences do not.
 
         Returns:
-            A verdict, or the origin files that are needed to reach one.
+            A verdict, or what is needed to reach one.
         """
         parts = split_url(url)
         if parts is None:
@@ -142,10 +152,18 @@ class Gate:
                 missing += _licences(at, linked, Stage.HEADERS, origin_files, fold)
         if page is not None:
             self._page(page, fold)
+        signed: tuple[Statement, ...] = ()
+        if body is not None:
+            fetched = None if response is None else response.fetched
+            signed = self._body(body, Source(url, fetched=fetched), signature, fold)
 
         verdict = fold.verdict(url, stage)
-        decided = verdict.action is Action.SKIP and verdict.reason is not Reason.NO_OPT_IN
-        return verdict if decided or not missing else Needs(tuple(dict.fromkeys(missing)))
+        hangs = bool(signed) and fold.verdict(url, stage, signed).action is not verdict.action
+        if verdict.action is Action.SKIP and verdict.reason is not Reason.NO_OPT_IN and not hangs:
+            return verdict
+        if missing:
+            return Needs(tuple(dict.fromkeys(missing)))
+        return Needs(signature=True) if hangs else verdict
 
     def _origin(
         self,
@@ -224,17 +242,44 @@ class Gate:
     def _headers(self, headers: Headers, source: Source, fold: Fold) -> None:
         length = sum(len(value) for _, value in headers)
         read = _read_headers if length <= _REMEMBERED_MAX else _read_headers.__wrapped__
-        for name, (statements, warnings) in read(headers, self.token):
-            reading = Reading(
-                tuple([statement.found_in(source) for statement in statements]),
-                tuple([warning.found_in(source) for warning in warnings]) if warnings else (),
-            )
-            fold.add(Stage.HEADERS, reading, name)
+        for name, reading in read(headers, self.token):
+            fold.add(Stage.HEADERS, reading.found_in(source), name)
 
     def _page(self, page: Page, fold: Fold) -> None:
         source = Source(page.url, fetched=page.fetched)
         fold.add(Stage.PAGE, meta_robots.page_headers(page.headers, self.token, source), "page")
         fold.add(Stage.PAGE, meta_robots.read(page.html, self.token, source), "page")
+
+    def _body(
+        self, body: bytes | Body | Embedded, source: Source, signature: Signature | None, fold: Fold
+    ) -> tuple[Statement, ...]:
+        """Hear the picture itself; returns the allows that would count if its signature were valid."""
+        if isinstance(body, bytes):
+            body = Body(body)
+        found = body.embedded if isinstance(body, Body) else body
+        if not (found.reading.statements or found.reading.warnings or found.signed):
+            return ()
+        if isinstance(body, Body):
+            source = replace(source, sha256=body.sha256.hex())
+        fold.add(Stage.BODY, found.reading.found_in(source), _FILE)
+        signed = [statement.found_in(source) for statement in found.signed]
+        if signature is not None and signature.valid:
+            # Agreeing to a part of the training is not agreeing to all of it.
+            agreed = [each for each in signed if each.covers in {Purpose.TRAIN_ANY, self.policy.purpose}]
+            fold.add(Stage.BODY, Reading(tuple(agreed)), _FILE)
+            return ()
+        words = "signature not checked" if signature is None else f"signature: {signature.words}"
+        unproved = [
+            replace(each, preference=Preference.UNKNOWN, rule=f"{each.rule}; {words}") for each in signed
+        ]
+        fold.add(Stage.BODY, Reading(tuple(unproved)), _FILE)
+        if signature is not None:
+            return ()
+        return tuple(each for each in signed if each.covers in {Purpose.TRAIN_ANY, self.policy.purpose})
+
+
+_FILE: Final = "file"
+"""The protocol that the picture's own words are heard under: no precedence inside it."""
 
 
 def _unjudgeable(url: str) -> Verdict:

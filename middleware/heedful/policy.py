@@ -103,7 +103,7 @@ SWITCHES: Final[dict[str, Knob]] = {
     ),
     "unreadable": Knob(
         ("unknown", "defer"),
-        "An origin file other than robots.txt that cannot be read (5xx, 429, timeout); defer: not stored.",
+        "An origin file (not robots.txt) or metadata in the picture that cannot be read; defer: not stored.",
     ),
 }
 
