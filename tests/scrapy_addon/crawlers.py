@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import scrapy
+from scrapy.pipelines.images import ImagesPipeline
 
 import heedful.gate
 import heedful.ledger.writer
 from heedful import LedgerError, OptedOut
+from heedful.scrapy._enforcer import Enforcer
 from heedful_spiders.images import ImagesSpider
 
 
@@ -114,3 +118,65 @@ class Impatient:
 
     def process_request(self, request):
         request.meta["download_timeout"] = 0.5
+
+
+class BrokenSignal(Media):
+    """A media spider under an enforcer that crashes when headers come in."""
+
+    def __init__(self, urls):
+        super().__init__(urls)
+
+        def crash(enforcer, *_):
+            raise ZeroDivisionError("broken signal")
+
+        Enforcer.not_to_be_read = crash
+
+
+class PictureItem(scrapy.Item):
+    image_urls = scrapy.Field()
+    images = scrapy.Field()
+
+
+class TellingItem(PictureItem):
+    heedful_skipped = scrapy.Field()
+
+
+@dataclass
+class PictureData:
+    image_urls: list
+    images: list = field(default_factory=list)
+    heedful_skipped: list = field(default_factory=list)
+
+
+ITEMS = {"dict": dict, "item": PictureItem, "telling item": TellingItem, "dataclass": PictureData}
+
+
+class PageItems(scrapy.Spider):
+    """Yields an item of some kind with the pictures of each page."""
+
+    name = "page-items"
+
+    def __init__(self, urls, kind="dict"):
+        super().__init__()
+        self.start_urls, self.kind = urls, kind
+
+    def parse(self, response):
+        urls = [response.urljoin(source) for source in response.css("img::attr(src)").getall()]
+        yield ITEMS[self.kind](image_urls=urls)
+        for link in response.css("a::attr(href)").getall():
+            yield response.follow(link)
+
+
+class Replacing:
+    """A pipeline that hands on another item in place of the one it was given."""
+
+    def process_item(self, item):
+        return dict(item)
+
+
+class OwnRequests(ImagesPipeline):
+    """A pipeline that makes its requests itself, one after the other."""
+
+    def get_media_requests(self, item, info):
+        for url in item["image_urls"]:
+            yield scrapy.Request(url, meta={"of": "own"})

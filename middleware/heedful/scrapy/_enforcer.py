@@ -12,6 +12,7 @@ from scrapy import signals
 from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.httpobj import urlparse_cached
 
+from heedful import c2pa
 from heedful.errors import ConfigurationError, LedgerError
 from heedful.ledger import LedgerWriter, Run
 from heedful.media_type import is_picture
@@ -22,16 +23,19 @@ from heedful.model import (
     Preference,
     Reason,
     Response,
+    Source,
     Stage,
     Statement,
     Verdict,
     printable,
 )
+from heedful.scrapy._bodies import Bodies, in_thread
 from heedful.scrapy._exceptions import Deferred, LedgerFailed, OptedOut
 from heedful.scrapy._media import PICTURE, wrap_media_pipelines
 from heedful.scrapy._options import Options
 from heedful.scrapy._origins import FILES_KEPT, OriginFiles, pairs
 from heedful.scrapy._pages import PAGE, Pages
+from heedful.signals.embedded import Watch
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
@@ -39,7 +43,9 @@ if TYPE_CHECKING:
     from scrapy.http import Headers as ScrapyHeaders
     from scrapy.http import Response as ScrapyResponse
 
-    from heedful.model import OriginFile
+    from heedful.body import Body
+    from heedful.model import OriginFile, Signature
+    from heedful.signals.embedded import Embedded
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +85,7 @@ class Enforcer:
         self.gate = self.options.gate
         self.origins = OriginFiles(crawler)
         self.pages = Pages()
+        self._bodies = Bodies(crawler)
         run = Run.start(
             crawler=f"scrapy/{scrapy.__version__}",
             token=self.gate.token,
@@ -116,27 +123,35 @@ class Enforcer:
 
     # -- judging -----------------------------------------------------------------------------------------
 
-    async def judge(
-        self, request: Request, stage: Stage, response: Response | None = None, *, url: str | None = None
-    ) -> Verdict:
-        """The verdict on a request, its origin files fetched where they are missing.
+    async def judge(self, request: Request, stage: Stage, response: ScrapyResponse | None = None) -> Verdict:
+        """The verdict on a request, or on the response to it, what is missing for it fetched.
 
         A check that raises is a doubt: nothing is stored.
         """
-        url = url or request.url
+        url = request.url if response is None else response.url
+        signature = None
         try:
+            head, body = None, None
+            if response is not None:
+                head = Response(response.status, pairs(response.headers), time.time())
+                body = self._bodies.of(request, response) if stage is Stage.BODY else None
             files = self._at_hand(url)
-            while isinstance(answer := self._ask(url, request, files, response, stage), Needs):
-                self._note(url, answer)
-                files |= await self.origins.get(answer.urls)
+            while isinstance(answer := self._ask(url, request, files, head, stage, body, signature), Needs):
+                if answer.urls:
+                    self._note(url, answer)
+                    files |= await self.origins.get(answer.urls)
+                if answer.signature and body is not None:
+                    signature = await in_thread(c2pa.check, body.data, body.media_type or "")
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
             return self._crashed(url, stage, error)
         return answer
 
-    def judge_now(self, request: Request, stage: Stage, response: Response) -> Verdict | None:
-        """As `judge`, from the origin files that are at hand; None if they do not suffice."""
+    def judge_now(
+        self, request: Request, stage: Stage, head: Response, body: Embedded | None = None
+    ) -> Verdict | None:
+        """As `judge`, from what is at hand; None if that does not suffice."""
         try:
-            answer = self._ask(request.url, request, self._at_hand(request.url), response, stage)
+            answer = self._ask(request.url, request, self._at_hand(request.url), head, stage, body)
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
             return self._crashed(request.url, stage, error)
         return None if isinstance(answer, Needs) else answer
@@ -146,14 +161,18 @@ class Enforcer:
         url: str,
         request: Request,
         files: dict[str, OriginFile],
-        response: Response | None,
+        head: Response | None,
         stage: Stage,
+        body: Body | Embedded | None = None,
+        signature: Signature | None = None,
     ) -> Verdict | Needs:
         return self.gate.judge(
             url,
             origin_files=files,
             page=request.meta.get(PAGE),
-            response=response,
+            response=head,
+            body=body,
+            signature=signature,
             stage=stage,
             now=time.time(),
         )
@@ -204,14 +223,13 @@ class Enforcer:
         Raises:
             OptedOut: it must not be stored.
         """
-        head = Response(response.status, pairs(response.headers), time.time())
         redirect = not final and 300 <= response.status < 400
         picture = request.meta.get(PICTURE) or is_picture(_content_type(response.headers), response.body)
         if not picture and not redirect:
             return
         # Only a success brings a picture: elsewhere the body stage, where silence is judged, is not reached.
         stage = Stage.BODY if 200 <= response.status < 300 else Stage.HEADERS
-        verdict = await self.judge(request, stage, head, url=response.url)
+        verdict = await self.judge(request, stage, response)
         if not picture:
             if verdict.action is not Action.STORE:
                 request.meta[HOPS] = [*request.meta.get(HOPS, ()), verdict]
@@ -222,14 +240,32 @@ class Enforcer:
         if final:
             self._release(request, response, verdict)
 
-    def too_large_to_read(self, request: Request, headers: ScrapyHeaders, length: object) -> Verdict | None:
-        """The verdict, if these headers already refuse a body that is too large, or of unknown length."""
-        if self.options.audit or (isinstance(length, int) and 0 <= length <= READ_ANYWAY):
+    def not_to_be_read(self, request: Request, headers: ScrapyHeaders, length: object) -> Verdict | None:
+        """The verdict, if these headers already refuse a body that is large, or of unknown length."""
+        if self.options.audit or not self._large_picture(request, headers, length):
             return None
-        if not request.meta.get(PICTURE) and not is_picture(_content_type(headers)):
-            return None
-        verdict = self.judge_now(request, Stage.HEADERS, Response(0, pairs(headers), time.time()))
+        verdict = self.judge_now(request, Stage.HEADERS, _head(headers))
         return None if verdict is None or verdict.action is Action.STORE else verdict
+
+    def watch(self, request: Request, headers: ScrapyHeaders, length: object) -> Watch | None:
+        """What a body that is large, or of unknown length, is to be watched by while it comes in."""
+        if (
+            self.options.audit
+            or headers.get("Content-Encoding")
+            or not self._large_picture(request, headers, length)
+        ):
+            return None
+        return Watch(Source(request.url))
+
+    def not_to_be_read_on(self, request: Request, headers: ScrapyHeaders, watch: Watch) -> Verdict | None:
+        """The verdict, if what has come in of a body already refuses it."""
+        verdict = self.judge_now(request, Stage.BODY, _head(headers), watch.embedded)
+        return verdict if verdict is not None and verdict.action is Action.SKIP else None
+
+    def _large_picture(self, request: Request, headers: ScrapyHeaders, length: object) -> bool:
+        if isinstance(length, int) and 0 <= length <= READ_ANYWAY:
+            return False
+        return bool(request.meta.get(PICTURE)) or is_picture(_content_type(headers))
 
     async def failed(self, request: Request, error: Exception) -> None:
         """A request did not work. If Scrapy's own robots middleware forbade it, our word comes first.
@@ -329,6 +365,11 @@ class Enforcer:
         logger.warning(
             "HEEDFUL_CONTACT is not set: site owners cannot reach you. Set it to a URL or a mail address."
         )
+
+
+def _head(headers: ScrapyHeaders) -> Response:
+    """The head of a response whose status is not known yet; it changes nothing."""
+    return Response(0, pairs(headers), time.time())
 
 
 def _content_type(headers: ScrapyHeaders) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from heedful.model import Page, Verdict
+    from heedful.signals.embedded import Watch
 
 
 class _Component:
@@ -58,7 +59,9 @@ class GuardMiddleware(_Component):
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self._stopped: WeakKeyDictionary[Request, Verdict] = WeakKeyDictionary()
+        self._watched: WeakKeyDictionary[Request, tuple[Watch, Headers]] = WeakKeyDictionary()
         crawler.signals.connect(self.headers_received, signals.headers_received)
+        crawler.signals.connect(self.bytes_received, signals.bytes_received)
 
     def headers_received(
         self,
@@ -70,10 +73,26 @@ class GuardMiddleware(_Component):
         """Stop a large body before it is read. An optimisation: some handlers never send this signal."""
         if request.meta.get(INTERNAL):
             return
-        verdict = self._enforcer.too_large_to_read(request, headers, body_length)
+        verdict = self._enforcer.not_to_be_read(request, headers, body_length)
         if verdict is not None:
-            self._stopped[request] = verdict
-            raise StopDownload(fail=True)  # fail=False: HttpCache would keep the empty body
+            self._stop(request, verdict)
+        watch = self._enforcer.watch(request, headers, body_length)
+        if watch is not None:
+            self._watched[request] = watch, headers
+
+    def bytes_received(self, data: bytes, request: Request, spider: Spider) -> None:  # noqa: ARG002
+        """Stop a large body as soon as it denies. An optimisation, too."""
+        watched = self._watched.get(request)
+        if watched is None or not watched[0].feed(data):
+            return
+        del self._watched[request]  # it has spoken
+        verdict = self._enforcer.not_to_be_read_on(request, watched[1], watched[0])
+        if verdict is not None:
+            self._stop(request, verdict)
+
+    def _stop(self, request: Request, verdict: Verdict) -> None:
+        self._stopped[request] = verdict
+        raise StopDownload(fail=True)  # fail=False: HttpCache would keep the body
 
     async def process_response(self, request: Request, response: Response) -> Response:
         """Refuse what the headers deny, redirects' own headers too, before anything is cached or followed."""
