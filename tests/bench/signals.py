@@ -7,21 +7,16 @@ Medians of several repetitions, in microseconds a call. A tool that is not insta
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import gc
 import itertools
 import json
-import statistics
 import sys
-import time
 from functools import partial
 from http.client import HTTPMessage
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.robotparser import RobotFileParser
 
-from rich.console import Console
-from rich.table import Table
+from measuring import US, Figure, median_us, report
 
 from heedful import gate
 from heedful.fold import Fold
@@ -49,52 +44,9 @@ if TYPE_CHECKING:
 TOKEN = "PictureBot"
 ORIGIN = "http://127.0.0.1"
 SOURCE = Source(ORIGIN + "/x")
-REPETITIONS = 9
-REPETITION_NS = 20_000_000
-CALL_MAX_NS = 500_000_000  # of a call that is slower, fewer are made
-
-US = "heedful"
 PROTEGO, FAST, URLLIB = "protego", "fast-robotstxt", "urllib.robotparser"
 DATADILIGENCE, IMG2DATASET = "datadiligence", "img2dataset"
 TOOLS = [US, PROTEGO, FAST, URLLIB, DATADILIGENCE, IMG2DATASET]
-
-
-class Figure(NamedTuple):
-    """One measurement.
-
-    Attributes:
-        what: the operation and what it is done to.
-        tool: whose it is.
-        us: microseconds a call, the median.
-    """
-
-    what: str
-    tool: str
-    us: float
-
-
-def median_us(call: Callable[[], object]) -> float:
-    """The median time of a call, in microseconds; the first one, which fills caches, is not counted."""
-
-    def timed(calls: int) -> int:
-        begin = time.perf_counter_ns()
-        for _ in itertools.repeat(None, calls):
-            call()
-        return time.perf_counter_ns() - begin
-
-    call()
-    once = timed(1)
-    calls = max(1, REPETITION_NS // max(once, 1))
-    gc.collect()
-    gc.disable()
-    try:
-        return (
-            statistics.median(timed(calls) for _ in range(3 if once > CALL_MAX_NS else REPETITIONS))
-            / calls
-            / 1000
-        )
-    finally:
-        gc.enable()
 
 
 # -- robots.txt --
@@ -334,31 +286,14 @@ def further_figures() -> Iterator[Figure]:
         yield Figure(what, US, median_us(call))
 
 
-def shown(us: float) -> str:
-    return f"{us:,.0f}" if us >= 100 else f"{us:,.1f}" if us >= 10 else f"{us:.2f}"
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--json", action="store_true", help="print JSON, one list of figures")
-    as_json = parser.parse_args().json
-    figures = [*robots_figures(), *header_figures(), *other_figures(), *further_figures()]
-    if as_json:
-        Console().print_json(data=[figure._asdict() for figure in figures])
-        return
-    measured = {figure.tool for figure in figures}
-    table = Table("", title="Microseconds a call")
-    for tool in TOOLS:
-        if tool in measured:
-            table.add_column(tool, justify="right")
-    for what in dict.fromkeys(figure.what for figure in figures):
-        cells = {figure.tool: shown(figure.us) for figure in figures if figure.what == what}
-        table.add_row(what, *(cells.get(tool, "") for tool in TOOLS if tool in measured))
-    console = Console()
-    console.print(table)
-    for tool in TOOLS:
-        if tool not in measured:
-            console.print(f"{tool}: not installed")
+    def measure() -> Iterator[Figure]:
+        yield from robots_figures()
+        yield from header_figures()
+        yield from other_figures()
+        yield from further_figures()
+
+    report(__doc__, TOOLS, measure)
 
 
 if __name__ == "__main__":
