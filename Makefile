@@ -9,8 +9,10 @@ BENCH := .venv/.bench
 FUZZ := .venv/.fuzz
 # Seconds for each target of `make fuzz`.
 SECONDS ?= 20
+# Listed URLs of `make bench-registry`.
+N ?= 10000000
 
-.PHONY: demo test lint format bench fuzz clean
+.PHONY: demo test lint format bench bench-registry fuzz clean
 
 demo: $(RUN)
 	$(BIN)/heedful demo
@@ -29,6 +31,11 @@ format: $(DEV)
 
 bench: $(BENCH)
 	$(BIN)/python tests/bench/signals.py
+	$(BIN)/python tests/bench/embedded.py
+	$(BIN)/python tests/bench/registry.py
+
+bench-registry: $(BENCH)
+	$(BIN)/python tests/bench/registry.py --entries $(N)
 
 fuzz: $(FUZZ)
 	$(BIN)/python tests/fuzz/fuzz_signals.py --seconds $(SECONDS)
