@@ -20,7 +20,7 @@ settings.load_profile("heedful")
 def heedful():
     """Run the real program; its output and exit code."""
 
-    def run(*args, cwd=None, **environment):
+    def run(*args, cwd=None, stdin=None, **environment):
         return subprocess.run(
             [sys.executable, "-m", "heedful.cli", *map(str, args)],
             capture_output=True,
@@ -28,6 +28,7 @@ def heedful():
             check=False,
             timeout=120,
             cwd=cwd,
+            input=stdin,
             env={**os.environ, "COLUMNS": "100", **environment},
         )
 

@@ -31,6 +31,7 @@ from heedful.gate import Gate
 from heedful.ledger.writer import absolute
 from heedful.model import printable
 from heedful.policy import KNOBS, SWITCHES, Policy
+from heedful.registry._cli import registry
 from heedful.signals._paths import split_url
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ def main() -> None:
     """Crawl pictures, but not those whose owners opted out of AI training."""
 
 
+main.add_command(registry)
+
+
 # -- crawl -----------------------------------------------------------------------------------------------
 
 
@@ -84,6 +88,13 @@ def main() -> None:
 )
 @click.option("--contact", envvar="HEEDFUL_CONTACT", help="URL or address for the User-Agent.")
 @click.option("--policy", default="standard", show_default=True, help="A profile's name or a TOML file.")
+@click.option(
+    "--registry",
+    "registries",
+    multiple=True,
+    type=click.Path(file_okay=False),
+    help="A built registry; may be given several times.",
+)
 @click.option("--ledger", help="Ledger folder or URL.  [default: OUT/ledger]")
 @click.option(
     "--follow",
@@ -103,6 +114,7 @@ def crawl(
     token: str,
     contact: str | None,
     policy: str,
+    registries: tuple[str, ...],
     ledger: str | None,
     follow: str,
     depth: int,
@@ -128,6 +140,7 @@ def crawl(
             "HEEDFUL_TOKEN": token,
             "HEEDFUL_CONTACT": contact,
             "HEEDFUL_POLICY": policy,
+            "HEEDFUL_REGISTRIES": list(registries),
             "HEEDFUL_LEDGER": ledger,
             "HEEDFUL_AUDIT": audit,
         },

@@ -125,7 +125,12 @@ def run(out: Path, policy: str, crawl: Callable[..., Counts]) -> Outcome:
         counts = crawl(
             (gallery.start_url,),
             out,
-            heedful={"HEEDFUL_TOKEN": TOKEN, "HEEDFUL_POLICY": policy, "HEEDFUL_LEDGER": ledger},
+            heedful={
+                "HEEDFUL_TOKEN": TOKEN,
+                "HEEDFUL_POLICY": policy,
+                "HEEDFUL_REGISTRIES": [str(gallery.registry(out / "gallery.heed"))],
+                "HEEDFUL_LEDGER": ledger,
+            },
             follow="all",
             # On loopback there is nobody to be polite to.
             scrapy={"AUTOTHROTTLE_ENABLED": False, "RETRY_TIMES": 0},

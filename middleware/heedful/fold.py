@@ -43,6 +43,7 @@ class Fold:
 
     Attributes:
         snapshots: URL and SHA-256 (hex) of each file that was read.
+        registries: name and version of each registry that was asked.
     """
 
     def __init__(self, effects: Mapping[str | None, Effect], policy: Policy) -> None:
@@ -55,6 +56,7 @@ class Fold:
         self._licences: list[_Heard] = []
         self._warnings: list[ParseWarning] = []
         self.snapshots: list[tuple[str, str]] = []
+        self.registries: list[tuple[str, int]] = []
 
     def add(self, stage: Stage, reading: Reading, protocol: str) -> None:
         """Hear what a parser found at a stage; `protocol` is the header or path that it read."""
@@ -122,6 +124,7 @@ class Fold:
             overridden=_statements(lost),
             warnings=tuple(dict.fromkeys(self._warnings)),
             snapshots=tuple(dict.fromkeys(self.snapshots)),
+            registries=tuple(self.registries),
         )
 
     def _silence(self, url: str, stage: Stage, lost: Iterable[_Heard] = ()) -> Verdict:
@@ -136,6 +139,7 @@ class Fold:
             overridden=_statements(lost),
             warnings=tuple(dict.fromkeys(self._warnings)),
             snapshots=tuple(dict.fromkeys(self.snapshots)),
+            registries=tuple(self.registries),
         )
 
     def _lifts(self, deny: Statement) -> bool:

@@ -6,8 +6,10 @@ Pure: it opens no socket and no file and asks for no time. Which origin files it
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -29,6 +31,9 @@ from heedful.model import (
     Verdict,
 )
 from heedful.policy import Matches, Policy, Ruling
+from heedful.registry import Registry
+from heedful.registry.entries import address_of, decide
+from heedful.registry.statements import PROTOCOL, statements_of
 from heedful.signals import (
     ai_tokens,
     ai_txt,
@@ -54,6 +59,8 @@ if TYPE_CHECKING:
     from heedful.policy import Override
     from heedful.signals.embedded import Embedded
 
+_NOTHING_SAID: Final[Mapping[str, Statement]] = MappingProxyType({})
+
 TOKEN_RULE: Final = "letters, digits, '-' and '_' only, such as PictureBot"
 
 
@@ -66,17 +73,25 @@ class _Url(NamedTuple):
 
 
 class Gate:
-    """Judges URLs under one product token and one policy. Safe to share between threads."""
+    """Judges URLs under one product token, one policy, and registries. Safe to share between threads."""
 
-    def __init__(self, token: str, policy: Policy | str | Path = "standard") -> None:
+    def __init__(
+        self,
+        token: str,
+        policy: Policy | str | Path = "standard",
+        registries: Iterable[Registry | str | Path] = (),
+    ) -> None:
         """Make a gate.
 
         Args:
             token: the product token that robots.txt files know us by (RFC 9309, section 2.2.1).
             policy: a policy, a shipped profile's name, or a TOML file.
+            registries: built indexes, open, or by their folders: these are opened, and verified where no
+                earlier run has done so.
 
         Raises:
-            ConfigurationError: the token or the policy is not valid, or both: all faults are told.
+            ConfigurationError: the token or the policy is not valid, or a registry cannot be relied upon: all
+                faults are told.
         """
         faults = []
         if not robots.valid_token(token):
@@ -85,9 +100,20 @@ class Gate:
             self.policy = policy if isinstance(policy, Policy) else Policy.load(policy)
         except ConfigurationError as error:
             faults += error.faults
+        opened = []
+        for registry in registries:
+            try:
+                if isinstance(registry, Registry):
+                    opened.append(registry)
+                else:
+                    opened.append(Registry.open(registry, now=time.time()))
+            except ConfigurationError as error:
+                faults += error.faults
         if faults:
             raise ConfigurationError(*faults)
         self.token = token
+        self.registries = tuple(opened)
+        self._remotes = tuple(remote.name for remote in self.policy.remotes)
         self._effects = self.policy.effects()
         self._overrides = tuple(
             _CompiledOverride(override, f"override {number}", self.policy.name)
@@ -111,6 +137,7 @@ class Gate:
         response: Response | None = None,
         body: bytes | Body | Embedded | None = None,
         signature: Signature | None = None,
+        remote: Mapping[str, Statement] = _NOTHING_SAID,
         stage: Stage = Stage.BODY,
         now: float | None = None,
     ) -> Verdict | Needs:
@@ -125,18 +152,35 @@ class Gate:
                 is read once however often it is judged. Of a picture that is still coming in, what is already
                 certain: `heedful.signals.embedded.Watch.embedded`.
             signature: whether the body's C2PA signature is valid; asked for where the verdict hangs on it.
+            remote: what the policy's remote registries say of the URL, by their names.
             stage: the last stage whose input is complete. What a later stage could still overrule does not
                 decide yet; with the default, all that there will ever be was given.
-            now: Unix time in seconds, by which overrides expire. Not known: denies hold, licences do not.
+            now: Unix time in seconds, by which overrides and entries of registries expire. Not known: denies
+                hold, licences and opt-ins do not.
 
         Returns:
             A verdict, or what is needed to reach one.
+
+        Raises:
+            RegistryError: a registry turned out to be damaged, or has expired.
         """
+        fold = Fold(self._effects, self.policy)
+        if isinstance(body, bytes):
+            body = Body(body)
         parts = split_url(url)
         if parts is None:
-            return _unjudgeable(url)
+            self._registered(None, url, body, fold, now)
+            listed = fold.verdict(url, stage)
+            return (
+                listed
+                if listed.action is Action.SKIP
+                else replace(_unjudgeable(url), registries=listed.registries)
+            )
         at = _Url(url, *parts)
-        fold = Fold(self._effects, self.policy)
+        self._registered(at, url, body, fold, now)
+        for name in self._remotes:
+            if name in remote:
+                fold.add(Stage.URL, Reading((remote[name],)), name)
         for override in self._overrides:
             if override.matches(at) and override.override.in_force(now):
                 override.add_to(fold)
@@ -158,12 +202,30 @@ class Gate:
             signed = self._body(body, Source(url, fetched=fetched), signature, fold)
 
         verdict = fold.verdict(url, stage)
+        unasked = tuple(name for name in self._remotes if name not in remote)
         hangs = bool(signed) and fold.verdict(url, stage, signed).action is not verdict.action
         if verdict.action is Action.SKIP and verdict.reason is not Reason.NO_OPT_IN and not hangs:
             return verdict
-        if missing:
-            return Needs(tuple(dict.fromkeys(missing)))
+        if missing or unasked:
+            return Needs(tuple(dict.fromkeys(missing)), remotes=unasked)
         return Needs(signature=True) if hangs else verdict
+
+    def _registered(
+        self, at: _Url | None, url: str, body: Body | Embedded | None, fold: Fold, now: float | None
+    ) -> None:
+        """Hear the local registries: the URL, and the file's hashes if it is there."""
+        for registry in self.registries:
+            matches = (
+                registry.lookup(url)
+                if at is None
+                else registry.lookup_address(address_of(at.origin, at.target))
+            )
+            if isinstance(body, Body) and registry.has_digests:
+                matches = [*matches, *registry.lookup_digests(body.sha256, body.md5)]
+            fold.registries.append((registry.name, registry.version))
+            if matches:
+                for stage, reading in statements_of(registry.name, decide(matches, self.policy.purpose, now)):
+                    fold.add(stage, reading, PROTOCOL)
 
     def _origin(
         self,
@@ -251,11 +313,9 @@ class Gate:
         fold.add(Stage.PAGE, meta_robots.read(page.html, self.token, source), "page")
 
     def _body(
-        self, body: bytes | Body | Embedded, source: Source, signature: Signature | None, fold: Fold
+        self, body: Body | Embedded, source: Source, signature: Signature | None, fold: Fold
     ) -> tuple[Statement, ...]:
         """Hear the picture itself; returns the allows that would count if its signature were valid."""
-        if isinstance(body, bytes):
-            body = Body(body)
         found = body.embedded if isinstance(body, Body) else body
         if not (found.reading.statements or found.reading.warnings or found.signed):
             return ()

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from heedful.errors import ConfigurationError
 from heedful.model import Purpose
+from heedful.registry.remote import RemoteConfig, read_remote
 from heedful.signals._paths import split_url
 from heedful.signals.robots import valid_token
 
@@ -188,6 +189,7 @@ class Policy:
         switches: the setting of every switch, in the order of `SWITCHES`.
         policy_tokens: product tokens whose robots.txt groups speak of training itself.
         overrides: the operator's own denies and licences.
+        remotes: registries on the network that are asked about each URL.
     """
 
     name: str
@@ -196,6 +198,7 @@ class Policy:
     switches: tuple[tuple[str, str], ...]
     policy_tokens: tuple[str, ...] = ()
     overrides: tuple[Override, ...] = ()
+    remotes: tuple[RemoteConfig, ...] = ()
 
     @classmethod
     def load(cls, policy: str | Path) -> Policy:
@@ -228,6 +231,7 @@ class Policy:
             POLICY_TOKENS: list(self.policy_tokens),
             "switches": dict(self.switches),
             "override": [override.as_dict() for override in self.overrides],
+            "remote": [remote.as_dict() for remote in self.remotes],
         }
 
     @property
@@ -273,6 +277,7 @@ class _Layer:
     extends: str | None = None
     policy_tokens: tuple[str, ...] | None = None
     overrides: tuple[Override, ...] = ()
+    remotes: tuple[RemoteConfig, ...] = ()
 
 
 def _resolve(start: str, label: str) -> Policy:
@@ -300,10 +305,12 @@ def _resolve(start: str, label: str) -> Policy:
     settings: dict[str, str] = {}
     tokens: tuple[str, ...] = ()
     overrides: tuple[Override, ...] = ()
+    remotes: dict[str, RemoteConfig] = {}
     for layer in reversed(layers):
         settings |= layer.settings
         tokens = tokens if layer.policy_tokens is None else layer.policy_tokens
         overrides += layer.overrides
+        remotes |= {remote.name: remote for remote in layer.remotes}
     return Policy(
         name=label,
         regime=settings["regime"],
@@ -311,6 +318,7 @@ def _resolve(start: str, label: str) -> Policy:
         switches=tuple((switch, settings[f"switches.{switch}"]) for switch in SWITCHES),
         policy_tokens=tokens,
         overrides=overrides,
+        remotes=tuple(remotes.values()),
     )
 
 
@@ -335,6 +343,7 @@ class _LayerReader:
             self.layer.overrides = tuple(each for each in read if each)
         else:
             self._fault("override", "must be tables: write [[override]] on a line of its own.")
+        self.layer.remotes = self._remotes(data.pop("remote", []))
         switches = data.pop("switches", {})
         if not isinstance(switches, dict):
             self._fault("switches", "must be a table: write [switches] on a line of its own.")
@@ -366,6 +375,17 @@ class _LayerReader:
             return tuple(tokens)
         self._fault(POLICY_TOKENS, 'must be a list of product tokens, such as ["no-training"].')
         return None
+
+    def _remotes(self, tables: object) -> tuple[RemoteConfig, ...]:
+        if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+            self._fault("remote", "must be tables: write [[remote]] on a line of its own.")
+            return ()
+        remotes: dict[str, RemoteConfig] = {}
+        for number, table in enumerate(tables, 1):
+            remote = read_remote(f"remote[{number}]", table, self._fault)
+            if remote is not None and remotes.setdefault(remote.name, remote) is not remote:
+                self._fault(f"remote[{number}].name", f"there is a remote registry {remote.name!r} already.")
+        return tuple(remotes.values())
 
     def _settings(self, given: dict[str, Any], knobs: dict[str, Knob], prefix: str) -> None:
         for key, value in given.items():

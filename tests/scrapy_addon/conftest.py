@@ -44,6 +44,7 @@ def crawl(tmp_path):
     """Run a spider of `crawlers.py` on the real engine, with the add-on and the real ImagesPipeline."""
 
     def run(spider, settings=None, folder=tmp_path, **args):
+        folder.mkdir(exist_ok=True)
         job = {
             "spider": spider,
             "args": args,

@@ -9,9 +9,13 @@ from heedful.testing import GALLERY, PROFILES, serve
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_free_picture_is_stored_and_no_other(crawl, profile):
+def test_every_free_picture_is_stored_and_no_other(crawl, tmp_path, profile):
     with serve() as gallery:
-        result = crawl("Images", {"HEEDFUL_POLICY": profile}, urls=[gallery.start_url])
+        settings = {
+            "HEEDFUL_POLICY": profile,
+            "HEEDFUL_REGISTRIES": [str(gallery.registry(tmp_path / "gallery.heed"))],
+        }
+        result = crawl("Images", settings, urls=[gallery.start_url])
         urls = {gallery.exhibit_url(exhibit): exhibit for exhibit in GALLERY.exhibits}
         gallery.settle()
 
@@ -29,11 +33,12 @@ def test_every_free_picture_is_stored_and_no_other(crawl, profile):
             if record.action in {Action.SKIP, Action.DEFER} and record.reason is not Reason.NO_OPT_IN:
                 assert record.evidence, exhibit.name
                 assert record.evidence[0]["signal"] == record.reason
-                assert record.evidence[0]["fetched"]
+                assert record.evidence[0]["fetched"] or record.reason.startswith("registry.")
+            assert record.registries == (("gallery", 1),)
 
             # No contact where the origin's files or the page decide; no body read that is large.
             hits = gallery.hits(exhibit.site, exhibit.path)
-            if record.stage in {Stage.ORIGIN, Stage.PAGE} and record.hop_of is None:
+            if record.stage in {Stage.URL, Stage.ORIGIN, Stage.PAGE} and record.hop_of is None:
                 assert hits == (), exhibit.name
             else:
                 assert len(hits) == 1, exhibit.name
@@ -47,12 +52,15 @@ def test_every_free_picture_is_stored_and_no_other(crawl, profile):
             if hit.path in {"/robots.txt", "/.well-known/tdmrep.json"}
         ]
         again = {site for site in GALLERY.sites if files.count((site, "/robots.txt")) != 1}
-        assert again <= {"robots-500", "robots-429", "robots-reset"}  # retried once
+        # retried once; not asked at all
+        assert again <= {"robots-500", "robots-429", "robots-reset", "listed-domain"}
+        assert gallery.hits("listed-domain") == ()
 
 
-def test_stats_add_up(crawl):
+def test_stats_add_up(crawl, tmp_path):
     with serve() as gallery:
-        result = crawl("Images", urls=[gallery.start_url])
+        settings = {"HEEDFUL_REGISTRIES": [str(gallery.registry(tmp_path / "gallery.heed"))]}
+        result = crawl("Images", settings, urls=[gallery.start_url])
     stats = result.stats
     actions = {action: len(GALLERY.wanted("standard", action)) for action in Action}
     assert {action: stats[f"heedful/{action.value}"] for action in Action} == actions

@@ -60,6 +60,7 @@ class Record:
         bytes_avoided: body bytes announced but not received; None where the length is not known.
         evidence, overridden, warnings: as in `heedful.Verdict.as_dict`.
         snapshots: SHA-256 (hex) of each origin file that was read, by URL.
+        registries: name and version of each registry that was asked.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Record:
     overridden: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[Mapping[str, Any], ...] = ()
     snapshots: Mapping[str, str] | None = None
+    registries: tuple[tuple[str, int], ...] = ()
 
     @property
     def reason(self) -> Reason | None:
@@ -101,7 +103,7 @@ class Record:
             "stage": self.stage.value if self.stage else None,
             "evidence": list(self.evidence),
             "policy": {"name": run.policy[0], "hash": run.policy[1]},
-            "registries": [],
+            "registries": [{"name": name, "version": version} for name, version in self.registries],
             "token": run.token,
             "status": self.status,
             "bytes_read": self.bytes_read,
@@ -148,6 +150,7 @@ class Record:
             overridden=tuple(data.get("overridden", ())),
             warnings=tuple(data.get("warnings", ())),
             snapshots=data.get("snapshots") or None,
+            registries=tuple((each["name"], each["version"]) for each in data["registries"]),
         )
 
 

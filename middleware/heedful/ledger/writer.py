@@ -167,6 +167,7 @@ def _of_verdict(verdict: Verdict) -> dict[str, Any]:
         "overridden": tuple(statement.as_dict() for statement in verdict.overridden),
         "warnings": tuple(warning.as_dict() for warning in verdict.warnings),
         "snapshots": dict(verdict.snapshots),
+        "registries": verdict.registries,
     }
 
 

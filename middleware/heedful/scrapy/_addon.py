@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from heedful.scrapy._middlewares import (
@@ -37,7 +38,9 @@ class Addon:
         Raises:
             heedful.ConfigurationError: a setting is wrong; the run does not start.
         """
-        options = Options.read(settings)
+        options = Options.read(settings, now=time.time(), verify=False)
+        for registry in options.gate.registries:
+            registry.close()
         settings.set("HEEDFUL_LEDGER", options.ledger, settings.getpriority("HEEDFUL_LEDGER") or "addon")
         if not settings.getpriority("USER_AGENT"):
             settings.set("USER_AGENT", options.user_agent, "addon")

@@ -35,6 +35,7 @@ from heedful.scrapy._media import PICTURE, wrap_media_pipelines
 from heedful.scrapy._options import Options
 from heedful.scrapy._origins import FILES_KEPT, OriginFiles, pairs
 from heedful.scrapy._pages import PAGE, Pages
+from heedful.scrapy._remotes import Remotes
 from heedful.signals.embedded import Watch
 
 if TYPE_CHECKING:
@@ -81,11 +82,14 @@ class Enforcer:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self.options = Options.read(crawler.settings)
+        self.options = Options.read(crawler.settings, now=time.time(), verify=True)
         self.gate = self.options.gate
         self.origins = OriginFiles(crawler)
         self.pages = Pages()
         self._bodies = Bodies(crawler)
+        self._remotes = Remotes(
+            self.gate.policy.remotes, self.options.cache, str(crawler.settings["USER_AGENT"])
+        )
         run = Run.start(
             crawler=f"scrapy/{scrapy.__version__}",
             token=self.gate.token,
@@ -116,6 +120,9 @@ class Enforcer:
         self._count("ledger", self.options.ledger)
 
     def _spider_closed(self, spider: Spider) -> None:  # noqa: ARG002
+        self._remotes.close()
+        for registry in self.gate.registries:
+            registry.close()
         try:
             self._ledger.close()
         except LedgerError as error:
@@ -136,7 +143,12 @@ class Enforcer:
                 head = Response(response.status, pairs(response.headers), time.time())
                 body = self._bodies.of(request, response) if stage is Stage.BODY else None
             files = self._at_hand(url)
-            while isinstance(answer := self._ask(url, request, files, head, stage, body, signature), Needs):
+            remote = self._remotes.known(url)
+            while isinstance(
+                answer := self._ask(url, request, files, head, stage, remote, body, signature), Needs
+            ):
+                if answer.remotes:
+                    remote |= await self._remotes.ask(answer.remotes, url)
                 if answer.urls:
                     self._note(url, answer)
                     files |= await self.origins.get(answer.urls)
@@ -151,7 +163,8 @@ class Enforcer:
     ) -> Verdict | None:
         """As `judge`, from what is at hand; None if that does not suffice."""
         try:
-            answer = self._ask(request.url, request, self._at_hand(request.url), head, stage, body)
+            files, remote = self._at_hand(request.url), self._remotes.known(request.url)
+            answer = self._ask(request.url, request, files, head, stage, remote, body)
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
             return self._crashed(request.url, stage, error)
         return None if isinstance(answer, Needs) else answer
@@ -163,6 +176,7 @@ class Enforcer:
         files: dict[str, OriginFile],
         head: Response | None,
         stage: Stage,
+        remote: dict[str, Statement],
         body: Body | Embedded | None = None,
         signature: Signature | None = None,
     ) -> Verdict | Needs:
@@ -173,6 +187,7 @@ class Enforcer:
             response=head,
             body=body,
             signature=signature,
+            remote=remote,
             stage=stage,
             now=time.time(),
         )

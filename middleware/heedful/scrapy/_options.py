@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from platformdirs import user_cache_path
 
 from heedful.errors import ConfigurationError
 from heedful.gate import Gate
 from heedful.ledger.writer import absolute
+from heedful.registry import Registry
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
@@ -25,11 +29,13 @@ SETTINGS: Final[dict[str, tuple[Any, str]]] = {
         "A URL or address that site owners can turn to; it goes into the User-Agent.",
     ),
     "HEEDFUL_POLICY": ("standard", "A profile (standard, strict, letter, opt-in) or a TOML file."),
+    "HEEDFUL_REGISTRIES": ((), "Built registries, each a folder; a list, or one string with commas."),
     "HEEDFUL_LEDGER": ("ledger/", "The folder of the ledger, or a folder's URL that fsspec understands."),
     "HEEDFUL_LEDGER_STORES": (
         "record",
         'Whether stored pictures are recorded ("record") or only counted ("count").',
     ),
+    "HEEDFUL_CACHE": (None, "The folder of what a machine's crawls share; None: the user's cache folder."),
     "HEEDFUL_AUDIT": (False, "Judge and record, but skip nothing; records say enforced: false."),
 }
 
@@ -41,12 +47,18 @@ class Options:
     gate: Gate
     contact: str | None
     ledger: str
+    cache: Path
     record_stores: bool
     audit: bool
 
     @classmethod
-    def read(cls, settings: BaseSettings) -> Options:
+    def read(cls, settings: BaseSettings, *, now: float, verify: bool) -> Options:
         """Check the settings.
+
+        Args:
+            settings: Scrapy's.
+            now: Unix time in seconds.
+            verify: take the checksums of the registries' files, where no earlier run has done so.
 
         Raises:
             ConfigurationError: with every fault there is.
@@ -63,20 +75,29 @@ class Options:
             return SETTINGS[name][0] if value is None else value
 
         token, stores, contact = get("HEEDFUL_TOKEN"), get("HEEDFUL_LEDGER_STORES"), get("HEEDFUL_CONTACT")
-        gate = None
+        gate, registries = None, []
+        for folder in settings.getlist("HEEDFUL_REGISTRIES"):
+            try:
+                registries.append(Registry.open(folder, now=now, verify=verify))
+            except ConfigurationError as error:
+                faults += error.faults
         if token is REQUIRED or not token:
             faults.append(
                 'HEEDFUL_TOKEN is missing: set the product token that you crawl under, such as "PictureBot".'
             )
             token = "none"
         try:
-            gate = Gate(str(token), get("HEEDFUL_POLICY"))
+            gate = Gate(str(token), get("HEEDFUL_POLICY"), registries)
         except ConfigurationError as error:
             faults += error.faults
         if stores not in {"record", "count"}:
             faults.append(f'HEEDFUL_LEDGER_STORES is {stores!r}, but must be "record" or "count".')
         if contact is not None and not (isinstance(contact, str) and contact.isprintable()):
             faults.append("HEEDFUL_CONTACT must be one line of text, such as a URL or a mail address.")
+        cache = get("HEEDFUL_CACHE")
+        if cache is not None and not isinstance(cache, (str, Path)):
+            faults.append("HEEDFUL_CACHE must be a folder.")
+            cache = None
         try:
             audit = settings.getbool("HEEDFUL_AUDIT", default=False)
         except ValueError:
@@ -84,7 +105,14 @@ class Options:
             audit = False
         if faults or gate is None:
             raise ConfigurationError(*faults)
-        return cls(gate, contact, absolute(get("HEEDFUL_LEDGER")), stores == "record", audit)
+        return cls(
+            gate=gate,
+            contact=contact,
+            ledger=absolute(get("HEEDFUL_LEDGER")),
+            cache=user_cache_path("heedful") if cache is None else Path(cache).absolute(),
+            record_stores=stores == "record",
+            audit=audit,
+        )
 
     @property
     def user_agent(self) -> str:

@@ -10,7 +10,7 @@ import html
 import itertools
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from heedful.model import Action, Headers, Reason
 from heedful.testing import embed
@@ -101,6 +101,23 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """An entry of the gallery's registry.
+
+    Attributes:
+        kind: what it names, as in `heedful.registry.entries.Kind`.
+        entry: its text, in which `{{site}}` is replaced; empty: the exhibit's own URL, or its file's digest.
+        list: the list that it stands in.
+        opt_in: the owner agrees; else the owner declines.
+    """
+
+    kind: Literal["url", "host", "domain", "path", "pattern", "sha256", "md5"]
+    entry: str = ""
+    list: str = "artists"
+    opt_in: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Exhibit:
     """A picture on the web, and the truth about it.
 
@@ -120,6 +137,7 @@ class Exhibit:
         chunked: sent without a Content-Length.
         content_type: the media type declared, if not that of the format.
         xmp, jumbf: an XMP packet or a C2PA manifest store in the file.
+        listed: the entries of the gallery's registry that are about it.
         hops: the redirects from `path` on, the last of which has the picture.
         shown_on: the site whose page shows it, if not its own.
     """
@@ -139,8 +157,14 @@ class Exhibit:
     content_type: str | None = None
     xmp: bytes = b""
     jumbf: bytes = b""
+    listed: tuple[Listed, ...] = ()
     hops: tuple[Hop, ...] = ()
     shown_on: str | None = None
+
+    @property
+    def picture(self) -> Picture:
+        """The picture itself."""
+        return Picture(self.id, self.format, min_bytes=self.min_bytes, xmp=self.xmp, jumbf=self.jumbf)
 
     def files(self) -> Iterable[tuple[str, str, File]]:
         """What is to be served for it: site, path, file."""
@@ -150,9 +174,7 @@ class Exhibit:
             site, path, headers = hop.site, hop.path, hop.headers
         if self.status == 200:
             kind = self.content_type or CONTENT_TYPES[self.format]
-            body: str | Picture = Picture(
-                self.id, self.format, min_bytes=self.min_bytes, xmp=self.xmp, jumbf=self.jumbf
-            )
+            body: str | Picture = self.picture
         else:
             kind, body = "text/plain", f"{self.status}\n"
         yield site, path, File(body, self.status, (("Content-Type", kind), *headers), self.chunked)
@@ -256,6 +278,9 @@ _ALLOWED = _want(Action.STORE, Action.STORE, Action.STORE, Action.STORE)
 _STRICT_ONLY = _want(Action.STORE, Action.SKIP, Action.STORE, Action.SKIP)
 _ALLOWED_UNLESS_STRICT = _want(Action.STORE, Action.SKIP, Action.STORE, Action.STORE)
 _STRICT_DEFERS = _want(Action.STORE, Action.DEFER, Action.STORE, Action.SKIP)
+_LISTED_URL = _denied(Reason.REGISTRY_URL)
+_LISTED_HOST = _denied(Reason.REGISTRY_HOST)
+_LISTED_HASH = _denied(Reason.REGISTRY_HASH)
 _INFERRED = _not_by_the_letter(Reason.ROBOTS_AI_TOKEN)
 _FAILED = _want(Action.FAILED, Action.FAILED, Action.FAILED, Action.FAILED)
 _DOWN = _want(Action.DEFER, Action.DEFER, Action.DEFER, Action.DEFER, Reason.ROBOTS_UNREACHABLE)
@@ -464,7 +489,10 @@ _SITES: dict[str, Site] = {
     "page-header": Site({}, "A page with a noai header", headers=(("X-Robots-Tag", "noimageai"),)),
     "page-noindex": Site({}, "A page with noindex", head='<meta name="robots" content="noindex">'),
     "darkroom": Site({}, "Pictures that speak for themselves"),
+    "registered": Site({}, "Pictures whose owners had their wishes registered"),
     # The sites from here on have no page: their pictures are shown by the first site, as from a CDN.
+    "listed-host": Site({}),
+    "listed-domain": Site({}),
     "robots-500": Site({_ROBOTS: _text("500\n", 500)}),
     "robots-429": Site({_ROBOTS: _text("429\n", 429)}),
     "robots-reset": Site({_ROBOTS: File(fault=Fault.RESET)}),
@@ -490,8 +518,12 @@ def _headed(name: str, words: str, want: _Want, *headers: tuple[str, str]) -> Ex
     return Exhibit(name, "agency", f"/{name}.jpg", words, *want, headers=headers)
 
 
-def _moved(name: str, words: str, want: _Want, first: str, *hops: Hop, headers: Headers = ()) -> Exhibit:
-    return Exhibit(name, "home", first, words, *want, headers=headers, hops=hops)
+def _listed(name: str, words: str, want: _Want, *listed: Listed, **more: Any) -> Exhibit:
+    return Exhibit(name, "registered", f"/{name}.jpg", words, *want, listed=listed, **more)
+
+
+def _moved(name: str, words: str, want: _Want, first: str, *hops: Hop, **more: Any) -> Exhibit:
+    return Exhibit(name, "home", first, words, *want, hops=hops, **more)
 
 
 _DMI_TRAINING = "DMI-PROHIBITED-AIMLTRAINING"
@@ -761,6 +793,42 @@ _EXHIBITS: tuple[Exhibit, ...] = (
         "cawg-unsigned", "CAWG, allowed, but not signed", _FREE, "PNG",
         {"cawg.ai_training": "allowed", "cawg.ai_generative_training": "allowed"},
     ),
+    # Registries: wishes that count wherever the picture lies.
+    _listed("listed-url", "its URL is registered", _LISTED_URL, Listed("url")),
+    Exhibit(
+        "listed-path", "registered", "/series/4/1.jpg", "its path is registered",
+        *_denied(Reason.REGISTRY_PATH), listed=(Listed("path", "{{registered}}/series/"),),
+    ),
+    Exhibit(
+        "listed-pattern", "registered", "/a/large/1.jpg", "a pattern for its path is registered",
+        *_denied(Reason.REGISTRY_PATTERN), listed=(Listed("pattern", "{{registered}}/*/large/*.jpg$"),),
+    ),
+    Exhibit(
+        "listed-host", "listed-host", "/1.jpg", "its host is registered", *_LISTED_HOST,
+        listed=(Listed("host", "{{listed-host}}"),), shown_on="home",
+    ),
+    Exhibit(
+        "listed-domain", "listed-domain", "/1.jpg", "its domain is registered",
+        *_denied(Reason.REGISTRY_DOMAIN), listed=(Listed("domain", "{{listed-domain}}"),), shown_on="home",
+    ),
+    _listed("listed-sha256", "a copy of a registered file (sha256)", _LISTED_HASH, Listed("sha256")),
+    _listed("listed-md5", "a copy of a registered file (md5)", _LISTED_HASH, Listed("md5")),
+    _listed(
+        "listed-large", "a copy of a registered large file", _LISTED_HASH, Listed("sha256"), min_bytes=LARGE,
+    ),
+    _listed("listed-opt-in", "an opt-in is registered", _ALLOWED, Listed("url", opt_in=True)),
+    _listed(
+        "listed-opt-in-noai", "an opt-in is registered, but noai", _TAGGED,
+        Listed("url", opt_in=True), headers=_NOAI,
+    ),
+    Exhibit(
+        "listed-exception", "listed-host", "/2.jpg", "its host is registered, its URL opts in, in one list",
+        *_ALLOWED, listed=(Listed("url", opt_in=True),), shown_on="home",
+    ),
+    Exhibit(
+        "listed-two-lists", "listed-host", "/3.jpg", "its host is registered, another list opts its URL in",
+        *_LISTED_HOST, listed=(Listed("url", list="agency", opt_in=True),), shown_on="home",
+    ),
     # Redirects: each hop is judged on its own origin.
     _moved("moved-free", "moved to another site", _FREE, "/moved/1.jpg", Hop("cdn", "/a/1.jpg")),
     _moved(
@@ -786,6 +854,11 @@ _EXHIBITS: tuple[Exhibit, ...] = (
     Exhibit(
         "moved-from-disallowed", "museum", "/private/moved.jpg", "disallowed, and moved", *_DISALLOWED,
         hops=(Hop("cdn", "/a/7.jpg"),),
+    ),
+    _moved(
+        "moved-to-listed", "moved to a URL that is registered", _LISTED_URL,
+        "/moved/9.jpg", Hop("registered", "/hop/9.jpg"),
+        listed=(Listed("url", "{{registered}}/hop/9.jpg"),),
     ),
     _moved(
         "moved-to-unreachable", "moved to where robots.txt answers 500", _DOWN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import re
 import selectors
 import socket
@@ -15,11 +16,14 @@ from http.client import responses
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
-from heedful.testing.gallery import GALLERY, Exhibit, Fault, File, Web
+from heedful.registry import Writer
+from heedful.registry.entries import Entry, Kind
+from heedful.testing.gallery import GALLERY, Exhibit, Fault, File, Gallery, Listed, Web
 from heedful.testing.pictures import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
@@ -109,6 +113,29 @@ class RunningGallery:
     def exhibit_url(self, exhibit: Exhibit) -> str:
         """The URL under which an exhibit is linked, before any redirect."""
         return self.url(exhibit.site, exhibit.path)
+
+    def registry(self, folder: Path) -> Path:
+        """Build the registry in which the owners of exhibits have their wishes.
+
+        Args:
+            folder: where it goes, such as `gallery.heed`.
+
+        Returns:
+            The same folder.
+        """
+        with Writer.build(folder, source="the gallery") as writer:
+            for exhibit in self.web.exhibits if isinstance(self.web, Gallery) else ():
+                for listed in exhibit.listed:
+                    text = self._listed(exhibit, listed)
+                    writer.add(Entry(Kind(listed.kind), text, listed.list, listed.opt_in))
+        return folder
+
+    def _listed(self, exhibit: Exhibit, listed: Listed) -> str:
+        if listed.entry:
+            return self.fill(listed.entry)
+        if listed.kind in {"sha256", "md5"}:
+            return hashlib.new(listed.kind, exhibit.picture.render()).hexdigest()
+        return self.exhibit_url(exhibit)
 
     @property
     def log(self) -> tuple[Hit, ...]:
