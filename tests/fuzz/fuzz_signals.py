@@ -31,7 +31,7 @@ except ImportError:
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from heedful.model import Headers, Reading
+    from heedful.model import Headers
 
 # Only where fuzzing happens: the process that starts the targets needs none of it.
 ALONE = "--alone"
@@ -43,6 +43,8 @@ with atheris.instrument_imports(include=["heedful"]) if atheris and ALONE in sys
         ParseWarning,
         Preference,
         Purpose,
+        Reading,
+        Reason,
         Source,
         Statement,
         Strength,
@@ -52,6 +54,7 @@ with atheris.instrument_imports(include=["heedful"]) if atheris and ALONE in sys
         ai_txt,
         content_signal,
         content_usage,
+        embedded,
         legacy,
         meta_robots,
         policy_tokens,
@@ -63,6 +66,7 @@ with atheris.instrument_imports(include=["heedful"]) if atheris and ALONE in sys
         x_robots_tag,
     )
     from heedful.signals._paths import split_url
+    from heedful.testing import embed
 
 TOKEN = "PictureBot"
 ORIGIN = "http://127.0.0.1"
@@ -207,6 +211,30 @@ def fuzz_rsl(data: bytes) -> None:
     assert len(rsl.linked(headers(data, "Link"), SOURCE.url)) <= rsl.ANNOUNCED_MAX
 
 
+def fuzz_embedded(data: bytes) -> None:
+    found = embedded.read(data, SOURCE)
+    assert found.media_type == embedded.media_type(data)
+    statements = found.reading.statements
+    assert len(statements) <= 4 * embedded.STATEMENTS_MAX
+    assert len(found.reading.warnings) <= embedded.STATEMENTS_MAX
+    spoken = tuple(each for each in statements if each.preference is not Preference.UNKNOWN)
+    well_formed(Reading((*spoken, *found.signed), found.reading.warnings[:WARNINGS_MAX]))
+    # As it comes in, it denies the same.
+    watch = embedded.Watch(SOURCE)
+    size = 1 + len(data) // 7
+    for at in range(0, len(data), size):
+        watch.feed(data[at : at + size])
+    denied = tuple(each for each in statements if each.preference is Preference.DISALLOW)
+    assert watch.embedded.reading.statements == denied
+    # Cut off, it does not begin to allow.
+    cut = embedded.read(data[: len(data) * 2 // 3], SOURCE)
+    assert denied or allowing(cut.reading) <= allowing(found.reading)
+
+
+def allowing(reading: Reading) -> set[Reason]:
+    return {each.signal for each in reading.statements if each.preference is Preference.ALLOW}
+
+
 def fuzz_captured(data: bytes) -> None:
     try:
         row = Captured.parse(data)
@@ -257,6 +285,40 @@ ROW = {
     },
     "want": {"action": "skip", "reasons": ["x-robots-tag"]},
 }
+
+
+def pictures() -> list[bytes]:
+    """A file of each container, with a packet, with a manifest store, with both."""
+    box = bytes.fromhex
+    clean = [
+        b"\xff\xd8\xff\xda\0\2\xff\xd9",
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(17) + b"\0\0\0\0IEND" + box("ae426082"),
+        b"RIFF\x16\0\0\0WEBPVP8X\n\0\0\0" + bytes(10),
+        b"GIF89a" + bytes(7) + b";",
+        b"II*\0\x08\0\0\0" + bytes(6),
+        b"MM\0+\0\x08\0\0" + box("0000000000000010") + bytes(16),
+        b"\xff\x0a" + bytes(4),
+        b"<svg><g/></svg>",
+    ]
+    packet, store = (
+        embed.dmi_packet("DMI-PROHIBITED"),
+        embed.training_mining_store(
+            {"cawg.ai_training": "allowed", "cawg.ai_generative_training": "allowed"}
+        ),
+    )
+    allow = embed.dmi_packet("DMI-ALLOWED", form="attribute")
+    files = [
+        made
+        for data in clean
+        for made in (
+            embed.xmp(data, packet),
+            embed.jumbf(data, store),
+            embed.jumbf(embed.xmp(data, allow), store),
+        )
+    ]
+    return [*files, embed.xmp(b"\0\0\0\x10ftypavif\0\0\0\0", packet, place="uuid")]
+
+
 # What each target starts from; what it is made of is taken from here as well.
 TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "robots": (
@@ -315,6 +377,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
             b'\0</l.xml>; rel="license"; type="application/rsl+xml", <b>; rel=x',
         ],
     ),
+    "embedded": (fuzz_embedded, pictures()),
     "captured": (fuzz_captured, [json.dumps(ROW).encode(), json.dumps({"url": ORIGIN}).encode()]),
 }
 

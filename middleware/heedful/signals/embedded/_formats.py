@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from heedful.signals.embedded import _bmff, _gif, _jpeg, _png, _riff, _svg, _tiff
@@ -12,8 +11,8 @@ if TYPE_CHECKING:
 
     from heedful.signals.embedded._parts import Buffer, Walk
 
-SNIFF_BYTES: Final = 4096
-"""Octets that the format is told from; an SVG may begin with a long comment."""
+SNIFF_BYTES: Final = _svg.ROOT_MAX
+"""Octets that the format is told from; all but SVG show it in their first twelve, or in their brands."""
 
 
 class Format(NamedTuple):
@@ -36,36 +35,23 @@ _GIF: Final = Format("image/gif", _gif.walk)
 _TIFF: Final = Format("image/tiff", _tiff.walk)
 _AVIF: Final = Format("image/avif", _bmff.walk)
 _HEIC: Final = Format("image/heic", _bmff.walk)
+_HEIF: Final = Format("image/heif", _bmff.walk)
 _JXL: Final = Format("image/jxl", _bmff.walk)
 _BARE_JXL: Final = Format("image/jxl", None)
 _JP2: Final = Format("image/jp2", _bmff.walk)
 _SVG: Final = Format("image/svg+xml", _svg.walk)
 _SVGZ: Final = Format("image/svg+xml", _svg.walk_compressed)
 
-_TIFF_MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
-_HEIC_BRANDS: Final = frozenset(
-    {
-        b"heic",
-        b"heix",
-        b"heim",
-        b"heis",
-        b"hevc",
-        b"hevx",
-        b"hevm",
-        b"hevs",
-        b"mif1",
-        b"mif2",
-        b"msf1",
-        b"miaf",
-    }
-)
-_BRANDS_MAX: Final = 64
-_SVG_START: Final = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE[^>\[]*(?:\[[^\]]*\]\s*)?>\s*)*<(?:\w+:)?svg[\s>/]",
-    re.DOTALL,
-)
-_WIDE_SVG: Final = re.compile(rb"\A(?:\xff\xfe|\xfe\xff)?(?:<\0[?!s]\0|\0<\0[?!s])")
+_BRANDS: Final = {
+    b"avif": _AVIF,
+    b"avis": _AVIF,
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), _HEIC),
+}
+_GENERIC_BRANDS: Final = frozenset((b"mif1", b"mif2", b"msf1", b"miaf"))
+"""Brands of files that may hold pictures of any codec (HEIF, ISO/IEC 23008-12, 10)."""
+
+BRANDS_MAX: Final = 64
+"""Most compatible brands that are looked at; files have about six."""
 
 
 def sniff(data: bytes) -> Format:
@@ -78,7 +64,7 @@ def sniff(data: bytes) -> Format:
         return _WEBP
     if data.startswith((b"GIF87a", b"GIF89a")):
         return _GIF
-    if data.startswith(_TIFF_MAGIC):
+    if data.startswith(_tiff.STARTS):
         return _TIFF
     if data[4:8] == b"ftyp":
         return _branded(data)
@@ -89,23 +75,15 @@ def sniff(data: bytes) -> Format:
     if data.startswith(b"\0\0\0\x0cjP  "):
         return _JP2
     if data.startswith(b"\x1f\x8b\x08"):
-        return _SVGZ if _is_svg(_svg.inflated_head(data[:SNIFF_BYTES], SNIFF_BYTES)) else _UNKNOWN
-    return _SVG if _is_svg(data[:SNIFF_BYTES]) else _UNKNOWN
-
-
-def _is_svg(head: bytes) -> bool:
-    if _WIDE_SVG.match(head):
-        head = head.replace(b"\0", b"").removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff")
-    return b"svg" in head and _SVG_START.match(head) is not None
+        return _SVGZ if _svg.is_svg(_svg.inflated_head(data[:SNIFF_BYTES])) else _UNKNOWN
+    return _SVG if _svg.is_svg(data[:SNIFF_BYTES]) else _UNKNOWN
 
 
 def _branded(data: bytes) -> Format:
     size = int.from_bytes(data[:4], "big")
-    end = min(size if size >= 16 else len(data), len(data), 16 + 4 * _BRANDS_MAX)
-    for at in (8, *range(16, end, 4)):  # the major brand first, then those that it is compatible with
-        brand = bytes(data[at : at + 4])
-        if brand in _AVIF_BRANDS:
-            return _AVIF
-        if brand in _HEIC_BRANDS:
-            return _HEIC
-    return _UNKNOWN
+    end = min(size if size >= 16 else len(data), len(data), 16 + 4 * BRANDS_MAX)
+    brands = [bytes(data[at : at + 4]) for at in (8, *range(16, end, 4))]  # the major one first
+    for brand in brands:
+        if brand in _BRANDS:
+            return _BRANDS[brand]
+    return _UNKNOWN if _GENERIC_BRANDS.isdisjoint(brands) else _HEIF

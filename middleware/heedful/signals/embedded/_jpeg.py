@@ -1,18 +1,17 @@
 """JPEG (ITU-T T.81, annex B): XMP, Exif, Photoshop resources and JUMBF in application segments.
 
 The segments before the first scan are walked through; behind it, other pictures that the Multi-Picture index
-names (CIPA DC-007), and what is appended to the file.
+names (CIPA DC-007), and the last octets of the file, for what is appended to it.
 """
 
 from __future__ import annotations
 
-import hashlib
+import re
 import struct
 from typing import TYPE_CHECKING, Final
 
 from heedful.signals.embedded import _tiff
 from heedful.signals.embedded._parts import END, Kind, Part, Unread
-from heedful.signals.embedded._xmp import PACKET_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -25,229 +24,266 @@ SEGMENTS_MAX: Final = 8_192
 PICTURES_MAX: Final = 16
 """Most further pictures of a Multi-Picture file that are walked through; cameras write one or two."""
 
-TAIL_MAX: Final = 1 << 20
-"""Octets behind the last end of image that are looked at, where the file does not end with it."""
+TAIL_MAX: Final = 65_536
+"""Octets at the end of the file that are searched for packets: as many as a segment has."""
 
-STORE_MAX: Final = 64 << 20
-"""Octets of a manifest store that are put together; C2PA's thumbnails make some hundred thousand."""
+TAIL_PACKETS_MAX: Final = 16
+"""Most packets that are read there."""
+
+RESOURCES_MAX: Final = 4_096
+"""Most of Photoshop's resources of a segment that are looked at; there are about thirty."""
+
+_APP1, _APP2, _APP11, _APP13 = 0xE1, 0xE2, 0xEB, 0xED
+_WANTED: Final = frozenset((_APP1, _APP2, _APP11, _APP13))
+_SCAN: Final = 0xDA
+_PICTURE_BEGINS: Final = b"\xff\xd8"
+_PICTURE_ENDS: Final = b"\xff\xd9"
+_ENDS: Final = frozenset((_SCAN, 0xD9))
+_STANDALONE: Final = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
+"""Markers without a length (T.81, B.1.1.3); 0 is none at all, but data."""
+
+_NO_FILL: Final = re.compile(rb"[^\xff]")
 
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION: Final = b"http://ns.adobe.com/xmp/extension/\0"
 _EXIF: Final = b"Exif\0"
 _PHOTOSHOP: Final = b"Photoshop 3.0\0"
 _MULTIPLE: Final = b"MPF\0"
+_JUMBF: Final = b"JP"
+_RESOURCE: Final = b"8BIM"
 _XMP_RESOURCE: Final = 1060
-_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
-_WANTED: Final = frozenset({0xE1, 0xE2, 0xEB, 0xED})
-_GUID_BYTES: Final = 32
-_PACKETS: Final = (b"<?xpacket begin", b"<x:xmpmeta", b"<rdf:RDF")
-_PACKET_ENDS: Final = (b"</x:xmpmeta>", b"</rdf:RDF>")
+_GAP: Final = b" "
 
-_u16 = struct.Struct(">H").unpack_from
-_extension_head = struct.Struct(f">{_GUID_BYTES}sII")
-_jumbf_head = struct.Struct(">HI").unpack_from  # box instance, packet sequence
+_size = struct.Struct(">H").unpack_from
+_extension_head = struct.Struct(">32sII")  # GUID, size of the whole, offset of this
+_jumbf_head = struct.Struct(">2sHII4s")  # identifier, box instance, packet sequence, size and type of the box
 
 
 def walk(buffer: Buffer) -> Walk:
     """Walk through a JPEG file."""
-    places: list[int] = []
-    end = yield from _picture(buffer, 0, places)
-    seen = {0}
-    for place in places[:PICTURES_MAX]:
-        if place not in seen:
-            seen.add(place)
-            if len(buffer) < place + 2:
-                yield place + 2
-            if buffer[place : place + 2] == b"\xff\xd8":
-                yield from _picture(buffer, place, [])
+    index: list[int] = []
+    scan = yield from _picture(buffer, 0, index)
+    for at in sorted(set(index))[:PICTURES_MAX]:
+        if len(buffer) < at + 2:
+            yield at + 2
+        if buffer[at : at + 2] == _PICTURE_BEGINS:
+            yield from _picture(buffer, at, [])
     yield END
-    yield from _tail(buffer, end)
+    yield from _tail(buffer, scan)
 
 
-def _picture(buffer: Buffer, start: int, places: list[int]) -> Generator[Step, None, int]:
-    """The segments of one picture; gives where its first scan begins."""
+def _picture(buffer: Buffer, start: int, index: list[int]) -> Generator[Step, None, int]:
+    """The segments of one picture; gives where its first scan begins.
+
+    Args:
+        buffer: the file.
+        start: where the picture begins.
+        index: takes the offsets of further pictures.
+    """
     at = start + 2
-    extended: dict[bytes, _Extended] = {}
-    boxes = _Boxes()
+    segments: _Segments | None = None
     for _ in range(SEGMENTS_MAX):
         if len(buffer) < at + 4:
             yield at + 4
             if len(buffer) < at + 4:
                 break
         if buffer[at] != 0xFF:
-            at = buffer.find(b"\xff", at)
-            if at < 0:
-                at = len(buffer)
-                break
+            found = buffer.find(b"\xff", at)
+            at = found if found >= 0 else len(buffer)
             continue
         marker = buffer[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
+        if marker == 0xFF:  # a fill byte (B.1.1.2)
+            other = _NO_FILL.search(buffer, at)
+            at = (other.start() if other is not None else len(buffer)) - 1
             continue
         if marker in _STANDALONE:
             at += 2
             continue
-        if marker in {0xDA, 0xD9}:
+        if marker in _ENDS:
             break
-        size = _u16(buffer, at + 2)[0]
-        if size < 2:
-            yield Unread(f"JPEG segment at byte {at}", "an impossible length")
-            break
-        end = at + 2 + size
+        end = at + 2 + _size(buffer, at + 2)[0]
         if marker in _WANTED:
             if len(buffer) < end:
                 yield end
+            if segments is None:
+                segments = _Segments(index)
             content = bytes(buffer[at + 4 : end])
-            yield from _segment(content, marker, at, len(buffer) >= end, extended, boxes, places)
+            yield from segments.read(marker, content, at, whole=len(buffer) >= end)
         at = end
     else:
-        yield Unread("JPEG", f"more than {SEGMENTS_MAX} segments")
-    for extension in extended.values():
-        if not extension.told:
-            yield extension.part()
-    yield from boxes.rest()
+        yield Unread(f"JPEG at byte {start}", f"more than {SEGMENTS_MAX} segments")
+    if segments is not None:
+        yield from segments.put_together()
     return at
 
 
-def _segment(
-    content: bytes,
-    marker: int,
-    at: int,
-    whole: bool,  # noqa: FBT001 - as in `Part`
-    extended: dict[bytes, _Extended],
-    boxes: _Boxes,
-    places: list[int],
-) -> Iterator[Step]:
-    if marker == 0xE1:
-        if content.startswith(_XMP):
-            yield Part(Kind.XMP, f"JPEG APP1 XMP at byte {at}", content[len(_XMP) :], whole)
-        elif content.startswith(_EXTENSION):
-            head = content[len(_EXTENSION) :][: _extension_head.size]
-            if len(head) == _extension_head.size:
-                guid, total, offset = _extension_head.unpack(head)
-                extension = extended.setdefault(guid, _Extended(guid, total, at))
-                extension.add(offset, content[len(_EXTENSION) + _extension_head.size :])
-                if extension.complete and not extension.told:
-                    yield extension.part()
-        elif content.startswith(_EXIF):
-            yield from _tiff.exif(content[6:], f"JPEG APP1 Exif at byte {at}", whole=whole)
-    elif marker == 0xEB:
-        if content.startswith(b"JP"):
-            yield from boxes.add(content, at)
-    elif marker == 0xED:
-        if content.startswith(_PHOTOSHOP):
-            yield from _resources(content[len(_PHOTOSHOP) :], at, whole)
-    elif content.startswith(_MULTIPLE):
-        base = at + 4 + len(_MULTIPLE)
-        places += [base + offset for offset in _tiff.multiple_pictures(content[len(_MULTIPLE) :]) if offset]
+class _Segments:
+    """Application segments, some of which hold pieces of something."""
+
+    def __init__(self, index: list[int]) -> None:
+        self._index = index
+        self._packets: list[bytes] = []
+        self._extended: dict[bytes, _Extended] = {}
+        self._boxes: dict[tuple[int, bytes], list[_Box]] = {}
+
+    def read(self, marker: int, content: bytes, at: int, *, whole: bool) -> Iterator[Step]:
+        if marker == _APP1:
+            if content.startswith(_XMP):
+                packet = content[len(_XMP) :]
+                self._packets.append(packet)
+                yield Part(Kind.XMP, f"JPEG APP1 XMP at byte {at}", packet, whole)
+            elif content.startswith(_EXTENSION):
+                yield from self._extension(content[len(_EXTENSION) :], at)
+            elif content.startswith(_EXIF):
+                yield from _tiff.exif(content[len(_EXIF) + 1 :], f"JPEG APP1 Exif at byte {at}", whole=whole)
+        elif marker == _APP11:
+            if content.startswith(_JUMBF):
+                yield from self._jumbf(content, at)
+        elif marker == _APP13:
+            if content.startswith(_PHOTOSHOP):
+                yield from _resources(content[len(_PHOTOSHOP) :], at, whole)
+        elif content.startswith(_MULTIPLE):
+            base = at + 4 + len(_MULTIPLE)
+            self._index += [
+                base + offset for offset in _tiff.multiple_pictures(content[len(_MULTIPLE) :]) if offset
+            ]
+
+    def _extension(self, content: bytes, at: int) -> Iterator[Part]:
+        if len(content) < _extension_head.size:
+            return
+        guid, size, offset = _extension_head.unpack_from(content)
+        extended = self._extended.get(guid)
+        if extended is None:
+            extended = self._extended[guid] = _Extended(at, size)
+        if extended.add(offset, content[_extension_head.size :]) and self._is_named(guid):
+            part = extended.part(named=True)
+            extended.is_told = part.whole
+            if part.whole:
+                yield part
+
+    def _is_named(self, guid: bytes) -> bool:
+        """Whether the file's own packet names an extended one; that does not count otherwise."""
+        return any(guid in packet for packet in self._packets)
+
+    def _jumbf(self, content: bytes, at: int) -> Iterator[Part]:
+        if len(content) < _jumbf_head.size:
+            return
+        _, instance, sequence, size, kind = _jumbf_head.unpack_from(content)
+        if kind != b"jumb":
+            return
+        header = 8
+        if size == 1:
+            size, header = int.from_bytes(content[16:24], "big"), 16
+        boxes = self._boxes.setdefault((instance, content[8 : 8 + header]), [])
+        # a second box of the same number and size begins again with the first segment
+        if not boxes or sequence in boxes[-1].pieces:
+            boxes.append(_Box(at, size, content[8 : 8 + header]))
+        box = boxes[-1]
+        if box.add(sequence, content[8 + header :]):
+            part = box.part()
+            box.is_told = part.whole
+            if part.whole:
+                yield part
+
+    def put_together(self) -> Iterator[Part]:
+        """What is not complete, or could not be told to be."""
+        for guid, extended in self._extended.items():
+            if not extended.is_told:
+                yield extended.part(named=self._is_named(guid))
+        for boxes in self._boxes.values():
+            for box in boxes:
+                if not box.is_told:
+                    yield box.part()
 
 
 class _Extended:
-    """Extended XMP (XMP part 3, 1.1.3.1): a packet in chunks."""
+    """Extended XMP (XMP part 3, 1.1.3.1): a packet in chunks, by their offsets."""
 
-    def __init__(self, guid: bytes, total: int, at: int) -> None:
-        self.told = False
-        self._guid = guid
-        self._total = total
+    def __init__(self, at: int, size: int) -> None:
+        self.is_told = False
         self._at = at
+        self._size = size
+        self._there = 0
         self._chunks: dict[int, bytes] = {}
-        self._size = 0
 
-    def add(self, offset: int, chunk: bytes) -> None:
-        if offset not in self._chunks and self._size <= PACKET_MAX:
-            self._chunks[offset] = chunk
-            self._size += len(chunk)
+    def add(self, offset: int, chunk: bytes) -> bool:
+        """Take a chunk; whether it is the last one that was missing."""
+        if self.is_told or offset in self._chunks:
+            return False
+        self._chunks[offset] = chunk
+        self._there += len(chunk)
+        return self._there == self._size
 
-    @property
-    def complete(self) -> bool:
-        return self._size >= self._total
-
-    def part(self) -> Part:
-        self.told = True
-        packet = b"".join(self._chunks[offset] for offset in sorted(self._chunks))
-        digest = hashlib.md5(packet, usedforsecurity=False).hexdigest().upper().encode()
-        whole = len(packet) == self._total and digest == self._guid.upper()
-        return Part(Kind.XMP, f"JPEG APP1 extended XMP at byte {self._at}", packet, whole)
-
-
-class _Boxes:
-    """JUMBF (ISO/IEC 19566-5, annex D): a box in segments, each of which repeats the box's header."""
-
-    def __init__(self) -> None:
-        self._open: dict[int, _Box] = {}
-        self._left: list[_Box] = []
-        self._room = STORE_MAX
-
-    def add(self, content: bytes, at: int) -> Iterator[Step]:
-        payload = content[8:]
-        if len(payload) < 8 or payload[4:8] != b"jumb":
-            return
-        if self._room < len(payload):
-            yield Unread(f"JPEG APP11 at byte {at}", f"more than {STORE_MAX} octets of JUMBF")
-            return
-        self._room -= len(payload)
-        instance, sequence = _jumbf_head(content, 2)
-        box = self._open.get(instance)
-        if box is None or sequence in box.pieces:
-            if box is not None:
-                self._left.append(box)
-            box = self._open[instance] = _Box(payload, at)
-        box.pieces[sequence] = payload
-        box.missing -= len(payload) - box.header
-        if box.missing <= 0 and box.sized:
-            del self._open[instance]
-            yield box.part(whole=True)
-
-    def rest(self) -> Iterator[Part]:
-        for box in (*self._left, *self._open.values()):
-            yield box.part(whole=not box.sized)
+    def part(self, *, named: bool) -> Part:
+        """The packet, as far as it is there; only one that is `named` is whole."""
+        pieces: list[bytes] = []
+        end, whole = 0, named
+        for offset, chunk in sorted(self._chunks.items()):
+            if offset != end:
+                whole = False
+                pieces.append(_GAP)
+            pieces.append(chunk)
+            end = offset + len(chunk)
+        where = f"JPEG APP1 extended XMP at byte {self._at}"
+        return Part(Kind.XMP, where, b"".join(pieces), whole and end == self._size)
 
 
 class _Box:
-    def __init__(self, payload: bytes, at: int) -> None:
-        size = int.from_bytes(payload[:4], "big")
-        self.header = 8
-        if size == 1 and len(payload) >= 16:
-            size, self.header = int.from_bytes(payload[8:16], "big"), 16
-        self.sized = size != 0
-        self.missing = size - self.header
+    """A JUMBF box (ISO/IEC 19566-5, annex D) in segments, each of which repeats the box's header."""
+
+    def __init__(self, at: int, size: int, header: bytes) -> None:
+        self.is_told = False
         self.pieces: dict[int, bytes] = {}
         self._at = at
+        self._size = size
+        self._header = header
+        self._there = len(header)
 
-    def part(self, *, whole: bool) -> Part:
-        first, *others = (self.pieces[sequence] for sequence in sorted(self.pieces))
-        data = first + b"".join(other[self.header :] for other in others)
+    def add(self, sequence: int, piece: bytes) -> bool:
+        """Take a piece; whether it is the last one that was missing."""
+        self.pieces[sequence] = piece
+        self._there += len(piece)
+        return not self.is_told and self._there == self._size
+
+    def part(self) -> Part:
+        """The box, as far as it is there."""
+        data = self._header + b"".join(piece for _, piece in sorted(self.pieces.items()))
+        # sequence numbers begin with 1; 0 is seen as well
+        in_order = max(self.pieces) - min(self.pieces) == len(self.pieces) - 1 and min(self.pieces) <= 1
+        whole = in_order and self._size in {0, len(data)}
         return Part(Kind.JUMBF, f"JPEG APP11 C2PA at byte {self._at}", data, whole)
 
 
 def _resources(data: bytes, at: int, whole: bool) -> Iterator[Part]:  # noqa: FBT001 - as in `Part`
-    """Photoshop's image resources, of which one is XMP."""
+    """Photoshop's image resources, of which one is XMP ("Adobe Photoshop File Formats")."""
     place = 0
-    while data[place : place + 4] == b"8BIM" and place + 12 <= len(data):
-        number = _u16(data, place + 4)[0]
-        name = place + 6
-        head = name + 1 + data[name]
-        head += (head - name) % 2
-        size = int.from_bytes(data[head : head + 4], "big")
-        end = head + 4 + size
+    for _ in range(RESOURCES_MAX):
+        if data[place : place + 4] != _RESOURCE or place + 12 > len(data):
+            return
+        number = int.from_bytes(data[place + 4 : place + 6], "big")
+        place += 6
+        place += data[place] + 2 & ~1  # the name, its length before it, is padded
+        size = int.from_bytes(data[place : place + 4], "big")
+        place += 4
         if number == _XMP_RESOURCE:
-            where = f"JPEG APP13 XMP at byte {at}"
-            yield Part(Kind.XMP, where, data[head + 4 : end], whole and end <= len(data))
-        place = end + size % 2
+            packet = data[place : place + size]
+            yield Part(Kind.XMP, f"JPEG APP13 XMP at byte {at}", packet, whole and len(packet) == size)
+        place += size + size % 2
 
 
 def _tail(buffer: Buffer, scan: int) -> Iterator[Part]:
-    """What is appended to the file, where its end shows that there is something."""
-    end = len(buffer)
-    if buffer[-2:] == b"\xff\xd9":
+    """Packets in what is appended to the file."""
+    begin = max(scan, len(buffer) - TAIL_MAX)
+    if buffer.rfind(_XMP, begin) < 0:  # quicker than `find`
         return
-    last = buffer.rfind(b"\xff\xd9", scan)
-    begin = max(last + 2, end - TAIL_MAX)
-    if last < 0 or begin >= end:
-        return
-    tail = bytes(buffer[begin:])
-    starts = [place for mark in _PACKETS if (place := tail.find(mark)) >= 0]
-    if starts:
-        ends = [place + len(mark) for mark in _PACKET_ENDS if (place := tail.rfind(mark)) >= 0]
-        packet = tail[min(starts) : max(ends, default=len(tail))]
-        yield Part(Kind.XMP, f"behind the JPEG at byte {begin + min(starts)}", packet, bool(ends))
+    at = begin
+    for _ in range(TAIL_PACKETS_MAX):
+        at = buffer.find(_XMP, at)
+        if at < 0:
+            return
+        end = len(buffer)
+        if buffer[at - 4 : at - 2] == b"\xff\xe1":
+            end = at - 2 + _size(buffer, at - 2)[0]
+        at += len(_XMP)
+        where = f"JPEG, appended XMP at byte {at - len(_XMP)}"
+        yield Part(Kind.XMP, where, bytes(buffer[at:end]), whole=end <= len(buffer))

@@ -56,5 +56,11 @@ for the same.
 END: Final = 1 << 62
 """Asked for, it is the end of the file, wherever that is."""
 
+BLOCKS_MAX: Final = 262_144
+"""Most chunks or blocks of a file that are walked over: 2 GB of those that libpng writes, of 8 kB each."""
+
+READ_MAX: Final = 4_096
+"""Most chunks of a file that may hold metadata, and are looked into; a picture has about ten."""
+
 Buffer = bytes | bytearray
 """The file, or what has come of it so far. A walk copies what it keeps: a bytearray may grow meanwhile."""
