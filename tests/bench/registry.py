@@ -34,6 +34,7 @@ from rich.table import Table
 
 from heedful.model import Purpose
 from heedful.registry import Registry, Writer
+from heedful.registry._verifying import Verifier
 from heedful.registry.entries import Entry, Kind, url_key
 
 if TYPE_CHECKING:
@@ -174,8 +175,10 @@ def build_heedful(folder: Path) -> dict[str, Any]:
 
 
 def verify_heedful(folder: Path) -> dict[str, Any]:
+    """Of all files, although the writer has left a stamp that spares it."""
     begin = time.perf_counter()
-    Registry.open(folder / "x.heed", now=NOW).close()
+    with Registry.open(folder / "x.heed", now=NOW, verify=False) as registry:
+        Verifier(registry.folder, stamping=False).check(registry.manifest, anew=True)
     return {"verify s": time.perf_counter() - begin}
 
 
