@@ -14,8 +14,8 @@ import threading
 import pytest
 
 from heedful import OriginFile
+from heedful import _sqlite as sqlite
 from heedful.origins import FILE_MAX, Entry
-from heedful.origins import _sqlite as sqlite
 from heedful.origins import cache as caching
 from heedful.origins.cache import LEASE, OriginCache
 from heedful.origins.freshness import CLOCK_SKEW, RETRY_AFTER, STALE_MAX
@@ -345,7 +345,7 @@ def test_a_damaged_file_is_set_aside(cache, tmp_path, caplog, damage):
     damaged = [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".damaged"]
     if damaged:
         assert {record.levelno for record in caplog.records} == {logging.WARNING}
-        assert f"{NAME}: damaged (" in caplog.text
+        assert f"{NAME} are damaged (" in caplog.text
         assert (tmp_path / "cache" / NAME.replace("-1", "-2").replace("v2", "v1")).exists()
     else:  # what is left is what was written
         assert damage in (DAMAGE["empty"], DAMAGE["another table"], DAMAGE["no tables"])

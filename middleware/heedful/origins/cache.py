@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import zstandard
 
+from heedful._sqlite import DamagedError, SqliteFile, transaction, used
 from heedful.model import OriginFile
-from heedful.origins._sqlite import DamagedError, SqliteFile, transaction, used
 from heedful.origins.exchange import FILE_MAX, TIMEOUT
 from heedful.origins.freshness import CLOCK_SKEW, HEADERS_KEPT, LIFETIME_MAX, STALE_MAX, Entry
 

@@ -11,9 +11,11 @@ import sys
 
 import pytest
 
+from heedful import _sqlite
+from heedful._sqlite import RENEWALS_MAX
 from heedful.registry.remote import Answer, Unanswered
 from heedful.registry.remote import _cache as caching
-from heedful.registry.remote._cache import RENEWALS_MAX, AnswerCache, Row
+from heedful.registry.remote._cache import AnswerCache, Row
 
 A, B = "https://a.example/1.jpg", "https://b.example/1.jpg"
 FILE = "remote-answers-v1-1.sqlite3"
@@ -299,7 +301,7 @@ def test_a_folder_that_cannot_be_written_is_told_once(server, remote, tmp_path, 
 
 
 def test_a_cache_that_is_locked_is_no_fault(cache, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(caching, "BUSY", 0.01)
+    monkeypatch.setattr(_sqlite, "BUSY", 0.01)
     kept = cache()
     kept.put(rows(1))
     other = sqlite3.connect(tmp_path / FILE, isolation_level=None)

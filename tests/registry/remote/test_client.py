@@ -459,7 +459,7 @@ def test_a_fork_asks_on_connections_of_its_own(server, remote, tmp_path):
     server.opted_out.add(B)
     registry = remote(cache=tmp_path)
     registry.ask([A])
-    transport, connection = registry._transport, registry._cache._connection
+    transport, connection = registry._transport, registry._cache._file._connection
     assert connection is not None
     reading, writing = os.pipe()
     child = os.fork()

@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import logging
-import os
-import re
-import sqlite3
-import threading
-import weakref
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from heedful._sqlite import DamagedError, SqliteFile, transaction, used
 from heedful.registry.remote._answers import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    import sqlite3
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
-
-logger = logging.getLogger(__name__)
 
 CACHE_MAX: Final = 2**30
 """Bytes of the file, above which the answers that expire first are dropped: some three million."""
@@ -31,18 +24,10 @@ CACHE_MAX: Final = 2**30
 PRUNE_EVERY: Final = 64
 """Writes between two looks at the size."""
 
-BUSY: Final = 5.0
-"""Seconds to wait for another process that is writing."""
-
-RENEWALS_MAX: Final = 3
-"""Damaged files that are moved aside before a process goes on without a cache: the disk may be failing."""
-
 _PRUNED: Final = 10_000  # rows dropped at once
 _ASKED: Final = 900  # keys in one query; SQLite's limit on variables was 999 before 3.32
 
-_FILE: Final = "remote-answers-v1-{}.sqlite3"  # v1: the form of the table below
-_NUMBERED: Final = re.compile(r"remote-answers-v1-([0-9]{1,9})\..+")
-_DAMAGED: Final = ".damaged"
+_STEM: Final = "remote-answers-v1"  # v1: the form of the table below
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -60,21 +45,6 @@ DELETE FROM answers
 WHERE expires <= (SELECT max(expires) FROM (SELECT expires FROM answers ORDER BY expires LIMIT ?))
 """
 
-_PASSING: Final = (
-    "database is locked",
-    "database table is locked",
-    "database or disk is full",
-    "attempt to write a readonly database",
-    "unable to open database file",
-    "disk I/O error",
-    "access permission denied",
-)
-"""SQLite's words for what is about the disk or other processes, not about what is in the file.
-
-Python 3.10 tells no error codes.
-"""
-
-_T = TypeVar("_T")
 _Values = tuple[bytes, bytes, str, int, int, str, float, float]
 
 
@@ -84,10 +54,6 @@ class Row(NamedTuple):
     key: bytes
     text: str
     answer: Answer
-
-
-class _DamagedError(Exception):
-    """A row is not what was written."""
 
 
 class AnswerCache:
@@ -111,115 +77,28 @@ class AnswerCache:
             now: Unix time in seconds.
             bytes_max: size of the file that is aimed at.
         """
-        self._folder = folder
         self._registry = hashlib.blake2b(registry.encode(), digest_size=16).digest()
         self._lifetime = lifetime
         self._now = now
         self._bytes_max = bytes_max
-        self._lock = threading.Lock()
         self._writes = itertools.count(1)
-        self._renewals = 0
-        self._warned = False
-        self._connection: sqlite3.Connection | None = None
-        self._path = folder
-        with self._lock:
-            self._try(self._prune)
-        _FORKED.add(self)
+        self._file = SqliteFile(folder, _STEM, _SCHEMA, "Registry answers")
+        self._file.run(self._prune)
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, dict[str, Answer]]:
         """The answers that are still good, by key, then by the text that was asked for."""
         wanted = list(dict.fromkeys(keys))
-        with self._lock:
-            return self._try(lambda connection: self._get(connection, wanted)) or {}
+        return self._file.run(lambda connection: self._get(connection, wanted)) or {}
 
     def put(self, rows: Iterable[Row]) -> None:
         """Keep answers; an older one to the same text is replaced."""
         expires = self._now() + self._lifetime
         values = [self._values(row, expires) for row in rows]
-        with self._lock:
-            self._try(lambda connection: self._put(connection, values))
+        self._file.run(lambda connection: self._put(connection, values))
 
     def close(self) -> None:
         """Close the file; what comes later is neither found nor kept."""
-        with self._lock:
-            self._renewals = RENEWALS_MAX + 1
-            self._drop()
-
-    def before_fork(self) -> None:
-        """Close the file, as SQLite wants it before a fork; it is opened again when it is needed."""
-        self._lock.acquire()
-        self._drop()
-
-    def after_fork(self) -> None:
-        """Go on."""
-        self._lock.release()
-
-    # -- the lock is held ----------------------------------------------------------------------------------
-
-    def _try(self, act: Callable[[sqlite3.Connection], _T]) -> _T | None:
-        """What `act` gives; None if the file is of no use."""
-        if self._renewals > RENEWALS_MAX:
-            return None
-        try:
-            if self._connection is None:
-                self._connection = self._open()
-            return act(self._connection)
-        except (sqlite3.Error, _DamagedError, OSError) as error:
-            self._drop()
-            if isinstance(error, OSError) or str(error).startswith(_PASSING):
-                if not self._warned:
-                    self._warned = True
-                    logger.warning("Registry answers cannot be kept in %s now: %s.", self._path, error)
-            else:
-                self._move_aside(error)
-            return None
-
-    def _open(self) -> sqlite3.Connection:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._path = self._folder / _FILE.format(self._generation())
-        connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
-
-    def _files(self) -> Iterator[tuple[int, Path]]:
-        for path in self._folder.iterdir():
-            if found := _NUMBERED.fullmatch(path.name):
-                yield int(found[1]), path
-
-    def _generation(self) -> int:
-        """The number of the file in use: one more than that of the last damaged one.
-
-        A file that other processes have open may not be replaced by one of the same name: with their last
-        connection they would remove the write-ahead log of the new one.
-        """
-        return 1 + max((number for number, path in self._files() if path.suffix == _DAMAGED), default=0)
-
-    def _move_aside(self, error: Exception) -> None:
-        self._renewals += 1
-        damaged = self._path.with_suffix(_DAMAGED)
-        logger.warning("The registry answers in %s are damaged (%s): begun anew.", self._path, error)
-        try:
-            with suppress(FileNotFoundError):  # another process was quicker
-                self._path.replace(damaged)
-            last = self._generation() - 1
-            for number, path in list(self._files()):
-                if number < last:
-                    path.unlink(missing_ok=True)
-        except OSError as why:
-            self._renewals = RENEWALS_MAX + 1
-            logger.warning("%s cannot be moved aside (%s): answers are not kept.", self._path, why)
+        self._file.close()
 
     def _get(self, connection: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, dict[str, Answer]]:
         now = self._now()
@@ -230,7 +109,7 @@ class AnswerCache:
             for row in connection.execute(query, (self._registry, *some)):
                 values: _Values = row[:-1]
                 if row[-1] != _seal(values):
-                    raise _DamagedError("a checksum does not fit")
+                    raise DamagedError("a checksum does not fit")
                 _, key, text, opt_out, opt_in, raw, fetched, expires = values
                 # a clock that was set back does not make answers last longer
                 if fetched <= now < min(expires, fetched + self._lifetime):
@@ -252,66 +131,20 @@ class AnswerCache:
         )
 
     def _put(self, connection: sqlite3.Connection, rows: Sequence[_Values]) -> None:
-        with _transaction(connection):
+        with transaction(connection):
             connection.executemany(_INSERT, [(*values, _seal(values)) for values in rows])
         if next(self._writes) % PRUNE_EVERY == 0:
             self._prune(connection)
 
     def _prune(self, connection: sqlite3.Connection) -> None:
         """Drop what has expired; then, while the file is too large, what expires first."""
-        with _transaction(connection):
+        with transaction(connection):
             connection.execute("DELETE FROM answers WHERE expires <= ?", (self._now(),))
         dropped = 1
-        while dropped > 0 and _used(connection) > self._bytes_max:
-            with _transaction(connection):
+        while dropped > 0 and used(connection) > self._bytes_max:
+            with transaction(connection):
                 dropped = connection.execute(_DELETE_FIRST, (_PRUNED,)).rowcount
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _used(connection: sqlite3.Connection) -> int:
-    """Bytes in use; what was deleted is used again before the file grows."""
-    pages, free, size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return int((pages - free) * size)
 
 
 def _seal(values: _Values) -> bytes:
     return hashlib.blake2b(repr(values).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-
-
-# -- forks -----------------------------------------------------------------------------------------------
-
-
-_FORKED: Final[weakref.WeakSet[AnswerCache]] = weakref.WeakSet()
-_FORKING: Final = threading.Lock()
-_paused: list[AnswerCache] = []  # while `_FORKING` is held
-
-
-def _before_fork() -> None:
-    _FORKING.acquire()
-    for cache in list(_FORKED):
-        cache.before_fork()
-        _paused.append(cache)
-
-
-def _after_fork() -> None:
-    while _paused:
-        _paused.pop().after_fork()
-    _FORKING.release()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -180,7 +180,7 @@ class SqliteFile:
     def _move_aside(self, error: Exception) -> None:
         self._renewals += 1
         damaged = self.path.with_suffix(DAMAGED)
-        logger.warning("%s in %s: damaged (%s), set aside and begun anew.", self._what, self.path, error)
+        logger.warning("%s in %s are damaged (%s): set aside, begun anew.", self._what, self.path, error)
         try:
             with suppress(FileNotFoundError):  # another process was quicker
                 self.path.replace(damaged)
