@@ -214,12 +214,11 @@ class Gate:
         self, at: _Url | None, url: str, body: Body | Embedded | None, fold: Fold, now: float | None
     ) -> None:
         """Hear the local registries: the URL, and the file's hashes if it is there."""
+        if not self.registries:
+            return
+        address = None if at is None else address_of(at.origin, at.target)
         for registry in self.registries:
-            matches = (
-                registry.lookup(url)
-                if at is None
-                else registry.lookup_address(address_of(at.origin, at.target))
-            )
+            matches = registry.lookup(url) if address is None else registry.lookup_address(address)
             if isinstance(body, Body) and registry.has_digests:
                 matches = [*matches, *registry.lookup_digests(body.sha256, body.md5)]
             fold.registries.append((registry.name, registry.version))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from datetime import date
 
 _T = TypeVar("_T")
 
@@ -452,6 +453,18 @@ def unixtime(text: str) -> float:
         ValueError: not such a time.
     """
     return datetime.fromisoformat(text).timestamp()
+
+
+def lasts(expires: date | None, now: float | None) -> bool | None:
+    """Whether something is still in force at `now` (Unix time, seconds); None: that is not known.
+
+    Args:
+        expires: the last day (UTC) on which it is; None: it always is.
+        now: the time, None if not known.
+    """
+    if expires is None:
+        return True
+    return None if now is None else datetime.fromtimestamp(now, timezone.utc).date() <= expires
 
 
 def sorted_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:

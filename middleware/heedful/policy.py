@@ -10,7 +10,7 @@ import json
 import re
 import sys
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from difflib import get_close_matches
 from enum import Enum
 from importlib.resources import files
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from heedful.errors import ConfigurationError
-from heedful.model import Purpose
+from heedful.model import Purpose, lasts
 from heedful.registry.remote import RemoteConfig, read_remote
 from heedful.signals._paths import split_url
 from heedful.signals.robots import valid_token
@@ -162,11 +162,8 @@ class Override:
 
     def in_force(self, now: float | None) -> bool:
         """Whether it is in force at `now` (Unix time, seconds); not known: a deny is, a licence is not."""
-        if self.expires is None:
-            return True
-        if now is None:
-            return self.ruling is Ruling.DENY
-        return datetime.fromtimestamp(now, timezone.utc).date() <= self.expires
+        lasting = lasts(self.expires, now)
+        return self.ruling is Ruling.DENY if lasting is None else lasting
 
     def as_dict(self) -> dict[str, Any]:
         """The resolved form, as it would stand in a file."""

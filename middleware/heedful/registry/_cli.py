@@ -131,7 +131,7 @@ def _limit(_: click.Context, __: click.Parameter, value: str) -> str:
 def _list_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
-            click.argument("folder", metavar="REGISTRY", type=click.Path(file_okay=False, path_type=Path)),
+            _folder,
             click.argument("sources", metavar="SOURCE...", nargs=-1, required=True),
             click.option(
                 "--format",

@@ -20,6 +20,7 @@ from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 from heedful.registry._errors import RegistryError
 from heedful.registry._heap import Heap, HeapShape, HeapWriter, sync
 from heedful.registry._index import Index, IndexShape, IndexWriter, are_markers, marker_item, marker_of
+from heedful.registry._manifest import sync_folder
 from heedful.registry._plain import url_entry_key
 from heedful.registry._records import Encoder, Record, encode, kind_and_withdrawal
 from heedful.registry._sorting import Sorter, sort_rows
@@ -221,7 +222,7 @@ class SegmentWriter:
             lists=tuple(self._encoder.lists),
         )
         _write_header(self._folder, summary, heap, index)
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         return summary
 
     def _used(
@@ -413,16 +414,6 @@ def _view(path: Path, size: int, of: Literal["I", "Q"]) -> memoryview:
 def _open_heap(folder: Path, shape: HeapShape, lists: tuple[str, ...]) -> Heap:
     offsets = _view(folder / "B", 8 * (shape.blocks + 1), "Q")
     return Heap(_map(folder / "E", shape.size), offsets, shape.dictionary, lists)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # where folders cannot be opened, and need not be
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _write_header(folder: Path, summary: SegmentSummary, heap: HeapShape, index: IndexShape) -> None:

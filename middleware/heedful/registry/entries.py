@@ -6,14 +6,16 @@ scheme, a default port, a trailing dot of the host and the fragment are dropped,
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from heedful.model import Purpose, Reason
+from heedful.model import Purpose, Reason, lasts
 from heedful.signals._paths import PathPattern, canonical, split_url
+
+if TYPE_CHECKING:
+    import datetime as dt
 
 TEXT_MAX: Final = 16_384
 """Longest entry, in characters: that of the longest URL that is judged."""
@@ -80,11 +82,8 @@ class Entry:
 
     def in_force(self, now: float | None) -> bool:
         """Whether it is in force at `now` (Unix time, seconds); not known: opt-outs are, opt-ins are not."""
-        if self.expires is None:
-            return True
-        if now is None:
-            return not self.opt_in
-        return dt.datetime.fromtimestamp(now, dt.timezone.utc).date() <= self.expires
+        lasting = lasts(self.expires, now)
+        return not self.opt_in if lasting is None else lasting
 
     def applies_to(self, purpose: Purpose) -> bool:
         """Whether it speaks of `purpose`: declining a part of it is enough, agreeing to a part is not."""
