@@ -322,19 +322,17 @@ class Gate:
             source = replace(source, sha256=body.sha256.hex())
         fold.add(Stage.BODY, found.reading.found_in(source), _FILE)
         signed = [statement.found_in(source) for statement in found.signed]
+        # Agreeing to a part of the training is not agreeing to all of it.
+        agreed = tuple(each for each in signed if each.covers in {Purpose.TRAIN_ANY, self.policy.purpose})
         if signature is not None and signature.valid:
-            # Agreeing to a part of the training is not agreeing to all of it.
-            agreed = [each for each in signed if each.covers in {Purpose.TRAIN_ANY, self.policy.purpose}]
-            fold.add(Stage.BODY, Reading(tuple(agreed)), _FILE)
+            fold.add(Stage.BODY, Reading(agreed), _FILE)
             return ()
         words = "signature not checked" if signature is None else f"signature: {signature.words}"
         unproved = [
             replace(each, preference=Preference.UNKNOWN, rule=f"{each.rule}; {words}") for each in signed
         ]
         fold.add(Stage.BODY, Reading(tuple(unproved)), _FILE)
-        if signature is not None:
-            return ()
-        return tuple(each for each in signed if each.covers in {Purpose.TRAIN_ANY, self.policy.purpose})
+        return agreed if signature is None else ()
 
 
 _FILE: Final = "file"
