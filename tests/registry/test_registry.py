@@ -222,6 +222,16 @@ def test_more_hosts_than_plans_are_kept(folder, monkeypatch):
         assert set(registry.lookup_batch(hosts, purpose=Purpose.TRAIN_ANY, now=NOW).decisions) == {1}
 
 
+@pytest.fixture
+def eager_threads():
+    """Threads take turns often: more chances for a mixture, and the writer is not kept waiting."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("eager_threads")
 def test_threads_see_one_version_or_the_next(tmp_path):
     """The two URLs are listed in turn, never both, never none; all while versions follow each other."""
     folder = tmp_path / "x.heed"
