@@ -271,3 +271,46 @@ def test_remote_registries_are_part_of_the_policy(asking, tmp_path):
     more.write_text("remote = 1\n")
     with pytest.raises(ConfigurationError, match=r"write \[\[remote\]\]"):
         Policy.load(more)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param(URL, id="url"),
+        pytest.param("http://art.example/b/2.jpg", id="host"),
+        pytest.param("http://www.art.example/b/2.jpg", id="domain"),
+        pytest.param("http://free.example/1.jpg", id="free"),
+        pytest.param("ftp://art.example/1.jpg", id="no-http"),
+        pytest.param("no url at all", id="raw"),
+    ],
+)
+def test_what_was_looked_up_before_counts_as_what_is_looked_up_now(registry, url):
+    first = registry(
+        out(Kind.URL, URL), out(Kind.HOST, "art.example"), out(Kind.URL, "no url at all"), name="first"
+    )
+    second = registry(into(Kind.DOMAIN, "art.example"), out(Kind.SHA256, SHA256), name="second")
+    gate = Gate("PictureBot", "standard", (first, second))
+    (batched,) = gate.registered_batch([url], NOW)
+    origin_files = {each: OriginFile(each, 404) for each in gate.origin_files(url)}
+    trust = {
+        each.replace("/.well-known", ""): OriginFile(each.replace("/.well-known", ""), 404)
+        for each in origin_files
+        if "trust" in each
+    }
+    known = {"origin_files": origin_files | trust, "body": Body(PICTURE), "now": NOW}
+    wanted = gate.judge(url, **known)
+    assert gate.judge(url, registered=gate.registered(url), **known) == wanted
+    assert gate.judge(url, registered=batched, **known) == wanted
+
+
+def test_a_batch_names_the_registries_of_what_is_not_listed(registry):
+    gate = Gate("PictureBot", "standard", (registry(out(Kind.URL, URL)),))
+    listed, free, nothing = gate.registered_batch([URL, "http://free.example/", None], NOW)
+    assert [len(each[0].matches) for each in (listed, free, nothing)] == [1, 0, 0]
+    assert {each[0].name for each in (listed, free, nothing)} == {"x"}
+
+
+def test_registries_that_were_not_all_looked_up_are_no_answer(registry):
+    gate = Gate("PictureBot", "standard", (registry(out(Kind.URL, URL)),))
+    with pytest.raises(ValueError, match="zip"):
+        gate.judge(URL, origin_files=files(), registered=(), now=NOW)

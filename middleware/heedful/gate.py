@@ -52,11 +52,12 @@ from heedful.signals import (
 from heedful.signals._paths import PathPattern, split_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from heedful.model import Headers, Page, Response, Signature
     from heedful.policy import Override
+    from heedful.registry.entries import Match
     from heedful.signals.embedded import Embedded
 
 _NOTHING_SAID: Final[Mapping[str, Statement]] = MappingProxyType({})
@@ -70,6 +71,20 @@ class _Url(NamedTuple):
     url: str
     origin: str
     target: str
+
+
+class Registered(NamedTuple):
+    """What a registry has about a URL.
+
+    Attributes:
+        name: the registry's.
+        version: that in which it was looked up.
+        matches: the entries that name the URL.
+    """
+
+    name: str
+    version: int
+    matches: Sequence[Match]
 
 
 class Gate:
@@ -128,6 +143,46 @@ class Gate:
         parts = split_url(url)
         return () if parts is None else tuple(parts[0] + path for path in _FIRST)
 
+    def registered(self, url: str) -> tuple[Registered, ...]:
+        """What each registry has about `url`: `judge` need not look it up anew at every stage.
+
+        Raises:
+            RegistryError: a registry turned out to be damaged, or has expired.
+        """
+        return self._lookup(url, split_url(url)) if self.registries else ()
+
+    def _lookup(self, url: str, parts: tuple[str, str] | None) -> tuple[Registered, ...]:
+        address = None if parts is None else address_of(*parts)
+        return tuple(
+            Registered(
+                each.name, each.version, each.lookup(url) if address is None else each.lookup_address(address)
+            )
+            for each in self.registries
+        )
+
+    def registered_batch(self, urls: Sequence[str | None], now: float) -> list[tuple[Registered, ...]]:
+        """As `registered` for each of `urls`, sooner; of None, nothing is registered.
+
+        Args:
+            urls: some ten thousand at once are best.
+            now: Unix time in seconds.
+
+        Raises:
+            RegistryError: as `registered`.
+        """
+        batches = [
+            (each.name, each.version, each.lookup_batch(urls, purpose=self.policy.purpose, now=now).matches)
+            for each in self.registries
+        ]
+        nothing = tuple(Registered(name, version, ()) for name, version, _ in batches)
+        listed = set().union(*(matches for *_, matches in batches))
+        return [
+            tuple(Registered(name, version, matches.get(place, ())) for name, version, matches in batches)
+            if place in listed
+            else nothing
+            for place in range(len(urls))
+        ]
+
     def judge(
         self,
         url: str,
@@ -138,6 +193,7 @@ class Gate:
         body: bytes | Body | Embedded | None = None,
         signature: Signature | None = None,
         remote: Mapping[str, Statement] = _NOTHING_SAID,
+        registered: Iterable[Registered] | None = None,
         stage: Stage = Stage.BODY,
         now: float | None = None,
     ) -> Verdict | Needs:
@@ -153,6 +209,7 @@ class Gate:
                 certain: `heedful.signals.embedded.Watch.embedded`.
             signature: whether the body's C2PA signature is valid; asked for where the verdict hangs on it.
             remote: what the policy's remote registries say of the URL, by their names.
+            registered: what `registered` gave for the URL, or `registered_batch`; None: it is looked up now.
             stage: the last stage whose input is complete. What a later stage could still overrule does not
                 decide yet; with the default, all that there will ever be was given.
             now: Unix time in seconds, by which overrides and entries of registries expire. Not known: denies
@@ -168,8 +225,10 @@ class Gate:
         if isinstance(body, bytes):
             body = Body(body)
         parts = split_url(url)
+        if registered is None:
+            registered = self._lookup(url, parts)
+        self._registered(registered, body, fold, now)
         if parts is None:
-            self._registered(None, url, body, fold, now)
             listed = fold.verdict(url, stage)
             return (
                 listed
@@ -177,7 +236,6 @@ class Gate:
                 else replace(_unjudgeable(url), registries=listed.registries)
             )
         at = _Url(url, *parts)
-        self._registered(at, url, body, fold, now)
         for name in self._remotes:
             if name in remote:
                 fold.add(Stage.URL, Reading((remote[name],)), name)
@@ -211,19 +269,16 @@ class Gate:
         return Needs(signature=True) if hangs else verdict
 
     def _registered(
-        self, at: _Url | None, url: str, body: Body | Embedded | None, fold: Fold, now: float | None
+        self, registered: Iterable[Registered], body: Body | Embedded | None, fold: Fold, now: float | None
     ) -> None:
         """Hear the local registries: the URL, and the file's hashes if it is there."""
-        if not self.registries:
-            return
-        address = None if at is None else address_of(at.origin, at.target)
-        for registry in self.registries:
-            matches = registry.lookup(url) if address is None else registry.lookup_address(address)
+        for registry, (name, version, matches) in zip(self.registries, registered, strict=True):
+            found = list(matches)
             if isinstance(body, Body) and registry.has_digests:
-                matches = [*matches, *registry.lookup_digests(body.sha256, body.md5)]
-            fold.registries.append((registry.name, registry.version))
-            if matches:
-                for stage, reading in statements_of(registry.name, decide(matches, self.policy.purpose, now)):
+                found += registry.lookup_digests(body.sha256, body.md5)
+            fold.registries.append((name, version))
+            if found:
+                for stage, reading in statements_of(name, decide(found, self.policy.purpose, now)):
                     fold.add(stage, reading, PROTOCOL)
 
     def _origin(
