@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from heedful.scrapy import _options
 from heedful.scrapy._middlewares import (
     GuardMiddleware,
     PageMiddleware,
     PagePipeline,
     PolicyMiddleware,
 )
-from heedful.scrapy._options import Options
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
@@ -38,9 +38,7 @@ class Addon:
         Raises:
             heedful.ConfigurationError: a setting is wrong; the run does not start.
         """
-        options = Options.read(settings, now=time.time(), verify=False)
-        for registry in options.gate.registries:
-            registry.close()
+        options = _options.read(settings, now=time.time(), verify=False)
         settings.set("HEEDFUL_LEDGER", options.ledger, settings.getpriority("HEEDFUL_LEDGER") or "addon")
         if not settings.getpriority("USER_AGENT"):
             settings.set("USER_AGENT", options.user_agent, "addon")

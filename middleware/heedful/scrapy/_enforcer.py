@@ -29,10 +29,10 @@ from heedful.model import (
     Verdict,
     printable,
 )
+from heedful.scrapy import _options
 from heedful.scrapy._bodies import Bodies, in_thread
 from heedful.scrapy._exceptions import Deferred, LedgerFailed, OptedOut
 from heedful.scrapy._media import PICTURE, wrap_media_pipelines
-from heedful.scrapy._options import Options
 from heedful.scrapy._origins import FILES_KEPT, OriginFiles, pairs
 from heedful.scrapy._pages import PAGE, Pages
 from heedful.scrapy._remotes import Remotes
@@ -82,8 +82,8 @@ class Enforcer:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self.options = Options.read(crawler.settings, now=time.time(), verify=True)
-        self.gate = self.options.gate
+        self.options = _options.read(crawler.settings, now=time.time(), verify=True)
+        self.gate = self.options.gate(now=time.time())
         self.origins = OriginFiles(crawler)
         self.pages = Pages()
         self._bodies = Bodies(crawler)
@@ -97,6 +97,7 @@ class Enforcer:
             enforced=not self.options.audit,
             now=time.time(),
         )
+        assert self.options.ledger is not None  # noqa: S101 - the setting has a default
         try:
             self._ledger = LedgerWriter(self.options.ledger, run)
         except LedgerError as error:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from platformdirs import user_cache_path
-
-from heedful.errors import ConfigurationError
-from heedful.gate import Gate
-from heedful.ledger.writer import absolute
-from heedful.registry import Registry
+from heedful.configuration import Configuration
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
@@ -40,88 +33,44 @@ SETTINGS: Final[dict[str, tuple[Any, str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The add-on's settings, checked."""
+def read(settings: BaseSettings, *, now: float, verify: bool) -> Configuration:
+    """Check the settings.
 
-    gate: Gate
-    contact: str | None
-    ledger: str
-    cache: Path
-    record_stores: bool
-    audit: bool
+    Args:
+        settings: Scrapy's.
+        now: Unix time in seconds.
+        verify: take the checksums of the registries' files, where no earlier run has done so.
 
-    @classmethod
-    def read(cls, settings: BaseSettings, *, now: float, verify: bool) -> Options:
-        """Check the settings.
+    Raises:
+        ConfigurationError: with every fault there is.
+    """
+    faults = []
+    for name in settings:
+        if str(name).startswith("HEEDFUL_") and name not in SETTINGS:
+            close = get_close_matches(name, SETTINGS, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            faults.append(f"{name} is no setting of this version of heedful.{hint}")
 
-        Args:
-            settings: Scrapy's.
-            now: Unix time in seconds.
-            verify: take the checksums of the registries' files, where no earlier run has done so.
+    def get(name: str) -> Any:
+        value = settings.get(name)
+        return SETTINGS[name][0] if value is None else value
 
-        Raises:
-            ConfigurationError: with every fault there is.
-        """
-        faults = []
-        for name in settings:
-            if str(name).startswith("HEEDFUL_") and name not in SETTINGS:
-                close = get_close_matches(name, SETTINGS, n=1)
-                hint = f" Did you mean {close[0]}?" if close else ""
-                faults.append(f"{name} is no setting of this version of heedful.{hint}")
-
-        def get(name: str) -> Any:
-            value = settings.get(name)
-            return SETTINGS[name][0] if value is None else value
-
-        token, stores, contact = get("HEEDFUL_TOKEN"), get("HEEDFUL_LEDGER_STORES"), get("HEEDFUL_CONTACT")
-        gate, registries = None, []
-        for folder in settings.getlist("HEEDFUL_REGISTRIES"):
-            try:
-                registries.append(Registry.open(folder, now=now, verify=verify))
-            except ConfigurationError as error:
-                faults += error.faults
-        if token is REQUIRED or not token:
-            faults.append(
-                'HEEDFUL_TOKEN is missing: set the product token that you crawl under, such as "PictureBot".'
-            )
-            token = "none"
-        try:
-            gate = Gate(str(token), get("HEEDFUL_POLICY"), registries)
-        except ConfigurationError as error:
-            faults += error.faults
-        if stores not in {"record", "count"}:
-            faults.append(f'HEEDFUL_LEDGER_STORES is {stores!r}, but must be "record" or "count".')
-        if contact is not None and not (isinstance(contact, str) and contact.isprintable()):
-            faults.append("HEEDFUL_CONTACT must be one line of text, such as a URL or a mail address.")
-        cache = get("HEEDFUL_CACHE")
-        if cache is not None and not isinstance(cache, (str, Path)):
-            faults.append("HEEDFUL_CACHE must be a folder.")
-            cache = None
-        try:
-            audit = settings.getbool("HEEDFUL_AUDIT", default=False)
-        except ValueError:
-            faults.append("HEEDFUL_AUDIT must be True or False.")
-            audit = False
-        if faults or gate is None:
-            raise ConfigurationError(*faults)
-        return cls(
-            gate=gate,
-            contact=contact,
-            ledger=absolute(get("HEEDFUL_LEDGER")),
-            cache=user_cache_path("heedful") if cache is None else Path(cache).absolute(),
-            record_stores=stores == "record",
-            audit=audit,
-        )
-
-    @property
-    def user_agent(self) -> str:
-        """The honest User-Agent: token, contact, and what it is that crawls."""
-        contact = f" (+{self.contact})" if self.contact else ""
-        return f"{self.gate.token}{contact} heedful/{_version()}"
-
-
-def _version() -> str:
-    from heedful import __version__  # noqa: PLC0415 - the package is still being imported at the top
-
-    return __version__
+    token = get("HEEDFUL_TOKEN")
+    try:
+        audit: Any = settings.getbool("HEEDFUL_AUDIT", default=False)
+    except ValueError:
+        audit = settings.get("HEEDFUL_AUDIT")
+    return Configuration.check(
+        token=None if token is REQUIRED else token,
+        policy=get("HEEDFUL_POLICY"),
+        registries=settings.getlist("HEEDFUL_REGISTRIES"),
+        ledger=get("HEEDFUL_LEDGER"),
+        ledger_stores=get("HEEDFUL_LEDGER_STORES"),
+        cache=get("HEEDFUL_CACHE"),
+        contact=get("HEEDFUL_CONTACT"),
+        audit=audit,
+        now=now,
+        verify=verify,
+        called=lambda name: f"HEEDFUL_{name.upper()}",
+        faults=faults,
+    )
