@@ -396,9 +396,11 @@ class Enforcer:
         hop.recorded = True
 
     def _warn_without_contact(self, url: str) -> None:
-        if self._warned or any(
-            place(each) is Place.MACHINE for each in literal(urlsplit(url).hostname or "")
-        ):
+        parts = None if self._warned else split_url(url)
+        if parts is None:
+            return
+        host = urlsplit(parts[0]).hostname or ""
+        if any(place(each) is Place.MACHINE for each in literal(host)):
             return
         self._warned = True
         logger.warning("No contact is set: site owners cannot reach you. Give a URL or a mail address.")
