@@ -149,7 +149,10 @@ def test_demo(heedful, tmp_path, policy):
     outcome = json.loads(done.stdout)
     assert outcome["good"]
     free = [each for each in outcome["exhibits"] if each["wanted"] == "store"]
-    assert len(free) == outcome["stored"] == len(list((out / "images").rglob("*.jpg")))
+    assert len(free) == outcome["stored"]
+    for crawler, folder in (("scrapy", "images"), ("img2dataset", "img2dataset")):
+        assert len(free) == len(list((out / folder).rglob("*.jpg")))
+        assert sum(each["crawlers"][crawler]["stored"] for each in outcome["exhibits"]) == len(free)
     assert outcome["bytes_avoided"] > 1_000_000
 
 
@@ -157,7 +160,7 @@ def test_demo_prints_what_it_did(heedful, tmp_path):
     done = heedful("demo", cwd=tmp_path)
     assert done.returncode == 0
     assert "robots.txt answers 500" in done.stdout
-    assert "free pictures stored, 0 of" in done.stdout
+    assert done.stdout.count("free pictures stored, 0 of") == 2
     assert "body bytes not downloaded" in done.stdout
 
 

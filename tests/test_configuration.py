@@ -41,6 +41,13 @@ def test_paths_are_made_absolute_and_defaults_filled_in(artists, monkeypatch):
     assert check(ledger=None).ledger is None
 
 
+@pytest.mark.parametrize("given", [None, "mine"], ids=["environment", "given"])
+def test_the_environment_names_the_cache_where_nothing_is_given(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEEDFUL_CACHE", str(tmp_path / "theirs"))
+    assert check(cache=given).cache == tmp_path / (given or "theirs")
+
+
 def test_it_travels_to_workers_and_opens_there(artists):
     told = check(registries=[artists], policy="strict", contact="me@a.example")
     made = pickle.loads(pickle.dumps(told))  # noqa: S301

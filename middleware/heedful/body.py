@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
+from typing import Final
 
 from heedful.model import Source
 from heedful.signals import embedded
+
+_NOWHERE: Final = Source("")
 
 
 class Body:
@@ -18,7 +21,7 @@ class Body:
     @cached_property
     def embedded(self) -> embedded.Embedded:
         """What the file says of itself; the evidence does not yet say of which file."""
-        return embedded.read(self.data, Source(""))
+        return embedded.read(self.data, _NOWHERE)
 
     @cached_property
     def media_type(self) -> str | None:

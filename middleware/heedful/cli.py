@@ -9,6 +9,7 @@ import importlib
 import json
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,19 @@ from rich.progress import (
 from rich.table import Table
 
 from heedful import __version__
+from heedful._check_cli import check
+from heedful._explain_cli import explain, retry
+from heedful._replay_cli import replay
 from heedful.captured import Captured
-from heedful.errors import ConfigurationError
+from heedful.errors import ConfigurationError, LedgerError
 from heedful.gate import Gate
+from heedful.img2dataset._cli import img2dataset
+from heedful.ledger._cli import ledger
 from heedful.ledger.writer import absolute
 from heedful.model import printable
 from heedful.policy import KNOBS, SWITCHES, Policy
 from heedful.registry._cli import registry
+from heedful.report._cli import export, report
 from heedful.signals._paths import split_url
 
 if TYPE_CHECKING:
@@ -52,6 +59,9 @@ class _Main(click.Group):
         except ConfigurationError as error:
             for fault in error.faults:
                 click.echo(f"Error: {printable(fault)}", err=True)
+            ctx.exit(CONFIGURATION)
+        except LedgerError as error:
+            click.echo(f"Error: {printable(str(error))}", err=True)
             ctx.exit(CONFIGURATION)
 
 
@@ -75,6 +85,14 @@ def main() -> None:
 
 
 main.add_command(registry)
+main.add_command(img2dataset)
+main.add_command(check)
+main.add_command(explain)
+main.add_command(retry)
+main.add_command(replay)
+main.add_command(ledger)
+main.add_command(report)
+ledger.add_command(export)
 
 
 # -- crawl -----------------------------------------------------------------------------------------------
@@ -240,7 +258,13 @@ def _where(console: Console, out: Path, ledger: str) -> None:
 def demo(out: Path, policy: str, as_json: bool) -> None:  # noqa: FBT001
     """Show the main job: crawl a gallery of opted-out pictures, served on loopback."""
     run = _need("heedful.demo", "scrapy").run
-    outcome = run(out, policy, _crawl)
+    download: Any = None
+    if find_spec("img2dataset") is not None:
+        download = _need("heedful.img2dataset", "img2dataset").download
+    outcome = run(out, policy, _crawl, download, lambda words: click.echo(words, err=True))
+    page = out / "report.html"
+    if find_spec("duckdb") is not None:
+        _need("heedful.report", "report").write_report([outcome.ledger], page, now=time.time())
     if as_json:
         click.echo(json.dumps(outcome.as_dict() | _summary(outcome.counts, out, outcome.ledger)))
     else:
@@ -248,7 +272,11 @@ def demo(out: Path, policy: str, as_json: bool) -> None:  # noqa: FBT001
         console.print(outcome.table())
         console.print(_counts_table(outcome.counts))
         _where(console, out, outcome.ledger)
-        console.print(outcome.sentence(), style="bold green" if outcome.good else "bold red")
+        for sentence in outcome.sentences():
+            console.print(sentence, style="bold green" if outcome.good else "bold red")
+        if page.exists():
+            console.print("What was decided, and on whose word: ", end="")
+            console.print(printable(str(page.absolute())), highlight=False, soft_wrap=True)
     if not outcome.good:
         sys.exit(1)
 

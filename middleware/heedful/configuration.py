@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ class Configuration:
             registries: folders of built registries, or one.
             ledger: a folder, or a folder's URL that fsspec understands; None: nothing is recorded.
             ledger_stores: one of `STORES`.
-            cache: a folder; None: the user's cache folder.
+            cache: a folder; None: that which the environment names as `HEEDFUL_CACHE`, else the user's.
             contact: a URL or an address; None: there is none.
             audit: True or False.
             now: Unix time in seconds.
@@ -119,7 +120,7 @@ class Configuration:
             registries=tuple(folders),
             ledger=None if ledger is None else absolute(str(ledger)),
             record_stores=ledger_stores == "record",
-            cache=user_cache_path("heedful") if cache is None else Path(cache).absolute(),
+            cache=cache_folder(cache),
             contact=contact,
             audit=audit,
         )
@@ -148,6 +149,16 @@ class Configuration:
         """The honest User-Agent: token, contact, and what it is that crawls."""
         contact = f" (+{self.contact})" if self.contact else ""
         return f"{self.token}{contact} heedful/{_version()}"
+
+
+def cache_folder(given: str | Path | None) -> Path:
+    """The folder of what a machine's crawls share.
+
+    Args:
+        given: what the user gave; None: that which the environment names as `HEEDFUL_CACHE`, else the user's.
+    """
+    folder = given or os.environ.get("HEEDFUL_CACHE")
+    return Path(folder).absolute() if folder else user_cache_path("heedful")
 
 
 def _version() -> str:

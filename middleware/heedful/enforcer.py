@@ -12,18 +12,22 @@ import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from heedful import c2pa
 from heedful.body import Body
-from heedful.errors import ConfigurationError, Deferred, LedgerError, OptedOut
-from heedful.ledger import LedgerWriter, Run
+from heedful.configuration import Configuration
+from heedful.content_encoding import undone
+from heedful.errors import Deferred, LedgerError, OptedOut
+from heedful.gate import _SPEAKING
+from heedful.ledger import RunLedger
 from heedful.model import (
     RAW_MAX,
     Action,
     Evidence,
     Needs,
+    Page,
     Preference,
     Reason,
     Stage,
@@ -31,21 +35,24 @@ from heedful.model import (
     Verdict,
     printable,
 )
+from heedful.origins import TIMEOUT
 from heedful.origins.addresses import Place, literal, place
 from heedful.origins.cache import OriginCache
 from heedful.origins.fetch import OriginFetcher
 from heedful.registry.remote import RemoteRegistry, statement
+from heedful.signals import meta_robots, trust_txt
 from heedful.signals._paths import split_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
     from types import TracebackType
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
-    from heedful.configuration import Configuration
     from heedful.gate import Registered
-    from heedful.model import OriginFile, Page, Response, Signature
+    from heedful.model import OriginFile, Response, Signature
+    from heedful.policy import Policy
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +66,26 @@ _CRASHES_MAX: Final = 100
 """Different faults of which the traceback is logged."""
 
 
+_NOT_MODIFIED: Final = 304
+"""The status that sends a cache to what it has: nothing was fetched."""
+
+_PARTIAL: Final = 206
+"""The status of an answer to a Range request."""
+
+
+class Options(TypedDict, total=False):
+    """What a user of an adapter gives, as `Configuration.check` takes it; only `token` is required."""
+
+    token: str | None
+    policy: Policy | str | Path
+    registries: str | Path | Iterable[str | Path]
+    ledger: str | Path | None
+    ledger_stores: Literal["record", "count"]
+    cache: str | Path | None
+    contact: str | None
+    audit: bool
+
+
 @dataclass(slots=True, eq=False)
 class Hop:
     """A URL on its way: what was asked for, or what a redirect led to.
@@ -69,6 +96,7 @@ class Hop:
         page: the page on which the picture was found, if that is known.
         registered: what registries have about `url`; None: not looked up yet.
         remote: what remote registries said of it.
+        files: the origin files that it is judged by, the same ones at all stages; None: not looked up yet.
         recorded: whether its decision is in the ledger. An audit goes on after a refusal.
     """
 
@@ -77,6 +105,7 @@ class Hop:
     page: Page | None = None
     registered: tuple[Registered, ...] | None = None
     remote: dict[str, Statement] = field(default_factory=dict)
+    files: dict[str, OriginFile] | None = None
     recorded: bool = False
 
     @classmethod
@@ -102,7 +131,8 @@ class Enforcer:
         crawler: str,
         opted_out: type[OptedOut] = OptedOut,
         deferred: type[Deferred] = Deferred,
-        ledger: LedgerWriter | None = None,
+        recording: bool = True,
+        timeout: float = TIMEOUT,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Open all that is needed.
@@ -112,7 +142,8 @@ class Enforcer:
             crawler: the software that fetches, such as `requests/2.32.5`, for the ledger.
             opted_out: what a refusal raises.
             deferred: what a refusal raises where it is in doubt.
-            ledger: where to record, instead of in a file of its own in the configuration's ledger.
+            recording: write to the configuration's ledger; else `record` is another's.
+            timeout: seconds that a request for an origin file may take.
             now: Unix time in seconds.
 
         Raises:
@@ -123,6 +154,7 @@ class Enforcer:
         self._refusals = {Action.SKIP: opted_out, Action.DEFER: deferred}
         self._now = now
         self._lock = threading.Lock()
+        self._recording = threading.Lock()
         self._further: dict[str, tuple[str, ...]] = {}
         self._crashes: set[str] = set()
         self._ledger_failed: LedgerError | None = None
@@ -133,7 +165,7 @@ class Enforcer:
                 opened.callback(registry.close)
             cache = OriginCache(configuration.cache, now=now)
             opened.callback(cache.close)
-            self.origins = OriginFetcher(cache, user_agent=configuration.user_agent, now=now)
+            self.origins = OriginFetcher(cache, user_agent=configuration.user_agent, timeout=timeout, now=now)
             opened.callback(self.origins.close)
             self._remotes = {
                 config.name: RemoteRegistry(
@@ -143,32 +175,45 @@ class Enforcer:
             }
             for remote in self._remotes.values():
                 opened.callback(remote.close)
-            self._ledger = ledger
-            if ledger is None and configuration.ledger is not None:
-                self._ledger = self._opened_ledger(configuration.ledger, crawler)
+            self._ledger = None
+            if recording and configuration.ledger is not None:
+                self._ledger = RunLedger(configuration, self.gate, crawler=crawler, clock=now)
                 opened.callback(self._ledger.close)
             self._resources = opened.pop_all()
 
-    def _opened_ledger(self, ledger: str, crawler: str) -> LedgerWriter:
-        run = Run.start(
-            crawler=crawler,
-            token=self.gate.token,
-            policy=self.gate.policy,
-            enforced=not self.configuration.audit,
-            now=self._now(),
-        )
-        try:
-            return LedgerWriter(ledger, run, clock=self._now)
-        except LedgerError as error:
-            raise ConfigurationError(str(error)) from error
+    @classmethod
+    def configured(
+        cls,
+        enforcer: Enforcer | None = None,
+        *,
+        crawler: str,
+        opted_out: type[OptedOut],
+        deferred: type[Deferred],
+        **options: Unpack[Options],
+    ) -> Enforcer:
+        """That of a program's own adapter: one that is there already, or a new one as the user wants it.
+
+        Raises:
+            ConfigurationError: with every fault there is.
+            TypeError: there is one, and options for another; or an option is not known.
+        """
+        if enforcer is not None:
+            if options:
+                raise TypeError(f"give an enforcer or {', '.join(options)}, not both")
+            return enforcer
+        options.setdefault("token", None)
+        configuration = Configuration.check(**options, now=time.time())
+        return cls(configuration, crawler=crawler, opted_out=opted_out, deferred=deferred)
 
     def close(self) -> None:
-        """Close all that was opened.
+        """Close all that was opened; from then on, nothing is handed out.
 
         Raises:
             LedgerError: what was not yet written could not be.
         """
-        self._resources.close()
+        with self._recording:
+            self._ledger_failed = self._ledger_failed or LedgerError("The ledger is closed.")
+            self._resources.close()
 
     def __enter__(self) -> Self:
         return self
@@ -203,10 +248,31 @@ class Enforcer:
                 is `read_anyway`.
             LedgerError: the refusal cannot be recorded.
         """
-        verdict = self.judge(hop, Stage.HEADERS, response)
         read = length if length is not None and read_anyway(length) else 0
+        if read and 200 <= response.status < 300 and not speaks(response):
+            return  # with its body, which is read anyway, it is judged soon enough
+        verdict = self.judge(hop, Stage.HEADERS, response)
         avoided = None if length is None else length - read
         self._refuse_unless_free(hop, verdict, status=response.status, read=read, avoided=avoided)
+
+    def awaits_body(self, hop: Hop, method: str, response: Response, *, redirects: bool) -> bool:
+        """Whether a body follows that is to be judged; what brings no picture has failed, and is recorded.
+
+        Args:
+            hop: what was asked for.
+            method: how.
+            response: the head.
+            redirects: whether it leads on to another URL.
+
+        Raises:
+            LedgerError: the failure cannot be recorded.
+        """
+        if method == "HEAD" or response.status == _NOT_MODIFIED or redirects:
+            return False
+        if not 200 <= response.status < 300:
+            self.failed(hop, f"status {response.status}", status=response.status)
+            return False
+        return True
 
     def body(self, hop: Hop, response: Response, data: bytes) -> None:
         """Judge a body, the last stage, and record what was decided.
@@ -214,7 +280,8 @@ class Enforcer:
         Args:
             hop: what was asked for.
             response: the head.
-            data: the body, content encoding undone. Only that of a success is a picture.
+            data: the body as it was sent; its content encoding is undone here. Only that of a success is a
+                picture.
 
         Raises:
             OptedOut: it must not be stored.
@@ -223,9 +290,53 @@ class Enforcer:
         if not 200 <= response.status < 300:
             self.failed(hop, f"status {response.status}", status=response.status, read=len(data))
             return
-        verdict = self.judge(hop, Stage.BODY, response, Body(data))
+        verdict = self._judge_body(hop, response, data)
         self._refuse_unless_free(hop, verdict, status=response.status, read=len(data))
         self.record(hop, Action.STORE, verdict, status=response.status, read=len(data))
+
+    def look_at_page(self, hop: Hop, url: str) -> Verdict | None:
+        """Read the page on which a picture was found, for what it says of it.
+
+        Pages are fetched and kept as origin files are: once, by all processes of a machine.
+
+        Args:
+            hop: the picture's, which then has the page, if there is one.
+            url: the page's.
+
+        Returns:
+            A doubt, if it could not be read.
+        """
+        try:
+            return self._page_doubt(hop, url)
+        except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
+            return self._crashed(hop.url, Stage.PAGE, error)
+
+    def _page_doubt(self, hop: Hop, url: str) -> Verdict | None:
+        if isinstance(known := self._ask(hop, Stage.URL, {}), Verdict) and known.action is Action.SKIP:
+            return None  # it is refused without anybody being contacted
+        barred = self.judge(Hop.start(url), Stage.ORIGIN)
+        if barred.bars_contact:
+            return doubt(hop.url, Stage.PAGE, "its page may not be fetched", str(barred))
+        file = self.origins.files((url,), url)[url]
+        if file.readable:
+            html = file.parsed(lambda: "".join(meta_robots.tags(file.body)))
+            hop.page = Page(url, file.headers, html, file.fetched)
+        elif file.unreachable:
+            words = f"status {file.status}" if file.status else "no answer"
+            return doubt(hop.url, Stage.PAGE, "its page cannot be read", f"{url}: {words}")
+        return None
+
+    def prefetch(self, urls: Iterable[str]) -> None:
+        """Have the origin files of pictures fetched in the background; returns at once."""
+        wanted: dict[str, None] = {}
+        for url in urls:
+            first = self.gate.origin_files(url)
+            if first and first[0] not in wanted:
+                origin = first[0].removesuffix("/robots.txt")
+                wanted |= dict.fromkeys(
+                    (*first, origin + trust_txt.PATHS[1], *self._further.get(first[0], ()))
+                )
+        self.origins.prefetch(wanted)
 
     async def before_async(self, hop: Hop) -> None:
         """As `before`, for a program with an asyncio event loop, which goes on meanwhile."""
@@ -256,7 +367,7 @@ class Enforcer:
     ) -> Verdict:
         """The verdict, what is missing for it fetched. Raises nothing: a check that raises is a doubt."""
         try:
-            files, signature = self._at_hand(hop.url), None
+            files, signature = self._files(hop), None
             while True:
                 answer = self._ask(hop, stage, files, response, body, signature)
                 if not isinstance(answer, Needs):
@@ -271,10 +382,23 @@ class Enforcer:
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
             return self._crashed(hop.url, stage, error)
 
+    def _judge_body(self, hop: Hop, response: Response, data: bytes) -> Verdict:
+        if response.status == _PARTIAL:
+            return doubt(hop.url, Stage.BODY, "only a part of the file", f"status {response.status}")
+        body = Body(data)
+        try:
+            body = Body(undone(data, response.headers))
+        except ValueError as error:
+            if body.media_type is None:  # else the header is wrong, and the picture there to be judged
+                return doubt(hop.url, Stage.BODY, "the content encoding cannot be undone", str(error))
+        except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
+            return self._crashed(hop.url, Stage.BODY, error)
+        return self.judge(hop, Stage.BODY, response, body)
+
     async def _prepare(self, hop: Hop, stage: Stage, response: Response | None = None) -> None:
         """Fetch what `judge` will want, without blocking the event loop."""
         with suppress(Exception):  # `judge` meets it again, and tells
-            files = self._at_hand(hop.url)
+            files = self._files(hop)
             while isinstance(answer := self._ask(hop, stage, files, response), Needs):
                 if answer.urls:
                     self._note(hop.url, answer)
@@ -306,9 +430,12 @@ class Enforcer:
             now=self._now(),
         )
 
-    def _at_hand(self, url: str) -> dict[str, OriginFile]:
-        first = self.gate.origin_files(url)
-        return self.origins.kept((*first, *self._further.get(first[0], ()))) if first else {}
+    def _files(self, hop: Hop) -> dict[str, OriginFile]:
+        """The origin files of a hop, as far as they are at hand; to be added to."""
+        if hop.files is None:
+            first = self.gate.origin_files(hop.url)
+            hop.files = self.origins.kept((*first, *self._further.get(first[0], ()))) if first else {}
+        return hop.files
 
     def _note(self, url: str, needs: Needs) -> None:
         """Remember what an origin's files led to, so that the gate need not ask for it each time."""
@@ -337,7 +464,7 @@ class Enforcer:
                 self._crashes.add(words)
         if new:
             logger.error("A check failed, the picture is not stored: %s", printable(url), exc_info=error)
-        return _doubt(url, stage, "the check failed", words)
+        return doubt(url, stage, "the check failed", words)
 
     # -- recording -----------------------------------------------------------------------------------------
 
@@ -374,26 +501,25 @@ class Enforcer:
         """
         if hop.recorded or self._ledger is None:
             return
-        if self._ledger_failed is not None:
-            raise self._ledger_failed
-        if action is Action.STORE and not self.configuration.record_stores:
+        with self._recording:
+            if self._ledger_failed is not None:
+                # Rather no dataset than one without a record. A new exception: threads share none.
+                raise LedgerError(str(self._ledger_failed)) from self._ledger_failed
+            try:
+                self._ledger.record(
+                    hop.url,
+                    action,
+                    verdict,
+                    hop_of=None if hop.first == hop.url else hop.first,
+                    status=status,
+                    bytes_read=read,
+                    bytes_avoided=avoided,
+                    error=error,
+                )
+            except LedgerError as failure:
+                self._ledger_failed = failure
+                raise
             hop.recorded = True
-            return
-        try:
-            self._ledger.record(
-                hop.url,
-                action,
-                verdict,
-                hop_of=None if hop.first == hop.url else hop.first,
-                status=status,
-                bytes_read=read,
-                bytes_avoided=avoided,
-                error=error,
-            )
-        except LedgerError as failure:
-            self._ledger_failed = failure  # rather no dataset than one without a record
-            raise
-        hop.recorded = True
 
     def _warn_without_contact(self, url: str) -> None:
         parts = None if self._warned else split_url(url)
@@ -411,7 +537,13 @@ def read_anyway(length: int) -> bool:
     return length <= READ_ANYWAY
 
 
-def _doubt(url: str, stage: Stage, rule: str, raw: str) -> Verdict:
+def speaks(response: Response) -> bool:
+    """Whether any header of a response is one that is read for opt-outs."""
+    return any(name.lower() in _SPEAKING for name, _ in response.headers)
+
+
+def doubt(url: str, stage: Stage, rule: str, raw: str) -> Verdict:
+    """What could not be determined: the URL is deferred."""
     evidence = Evidence(url, "check", raw[:RAW_MAX])
     statement = Statement(Reason.UNDETERMINED, Preference.UNDETERMINED, rule, evidence)
     return Verdict(url, Action.DEFER, (Reason.UNDETERMINED,), stage, (statement,))

@@ -7,11 +7,13 @@ licence lifts a deny.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
 from heedful.model import (
     REASON_ORDER,
+    STAGE_ORDER,
     Action,
+    Heard,
     Preference,
     Purpose,
     Reason,
@@ -24,18 +26,10 @@ from heedful.policy import Effect
 from heedful.signals import tdmrep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from heedful.model import ParseWarning, Reading, Statement
     from heedful.policy import Policy
-
-_RANK: Final = {stage: rank for rank, stage in enumerate(Stage)}
-
-
-class _Heard(NamedTuple):
-    stage: Stage
-    protocol: str
-    statement: Statement
 
 
 class Fold:
@@ -49,11 +43,12 @@ class Fold:
     def __init__(self, effects: Mapping[str | None, Effect], policy: Policy) -> None:
         self._effects = effects
         self._policy = policy
-        self._denies: list[_Heard] = []
-        self._allows: list[_Heard] = []
-        self._undetermined: list[_Heard] = []
-        self._recorded: list[_Heard] = []
-        self._licences: list[_Heard] = []
+        self._denies: list[Heard] = []
+        self._allows: list[Heard] = []
+        self._undetermined: list[Heard] = []
+        self._recorded: list[Heard] = []
+        self._licences: list[Heard] = []
+        self._ignored: list[Heard] = []
         self._warnings: list[ParseWarning] = []
         self.snapshots: list[tuple[str, str]] = []
         self.registries: list[tuple[str, int]] = []
@@ -65,10 +60,10 @@ class Fold:
             effect = self._effects[statement.switch]
             preference = statement.for_purpose(self._policy.purpose)
             silent = preference is Preference.UNKNOWN
+            heard = Heard(stage, protocol, statement)
             if effect is Effect.DROP or (silent and statement.preference is not preference):
-                continue
-            heard = _Heard(stage, protocol, statement)
-            if effect is Effect.RECORD or silent:
+                self._ignored.append(heard)
+            elif effect is Effect.RECORD or silent:
                 self._recorded.append(heard)
             elif preference is Preference.DISALLOW:
                 self._denies.append(heard)
@@ -80,14 +75,14 @@ class Fold:
     def license(self, statement: Statement) -> None:
         """Hear the operator's licence; one for a part of training does not cover all of it."""
         if statement.covers in {Purpose.TRAIN_ANY, self._policy.purpose}:
-            self._licences.append(_Heard(Stage.URL, "override", statement))
+            self._licences.append(Heard(Stage.URL, "override", statement))
 
     def verdict(self, url: str, stage: Stage, supposing: Iterable[Statement] = ()) -> Verdict:
         """The verdict, if `stage` is the last one whose input is complete.
 
         With `supposing`, what it would be if these allows counted as well.
         """
-        supposed = [_Heard(stage, "", statement) for statement in supposing]
+        supposed = [Heard(stage, "", statement) for statement in supposing]
         if not (self._denies or self._allows or self._undetermined or self._licences or supposed):
             return self._silence(url, stage)
         superseded = self._superseded(stage)
@@ -119,15 +114,17 @@ class Fold:
             url=url,
             action=action,
             reasons=reasons + tuple(cause for cause in causes if cause not in reasons),
-            stage=min(stages, key=_RANK.__getitem__, default=stage),
+            stage=min(stages, key=STAGE_ORDER.__getitem__, default=stage),
             evidence=_statements(decisive) + _statements(self._recorded),
             overridden=_statements(lost),
             warnings=tuple(dict.fromkeys(self._warnings)),
             snapshots=tuple(dict.fromkeys(self.snapshots)),
             registries=tuple(self.registries),
+            heard=self._heard(),
+            complete=stage,
         )
 
-    def _silence(self, url: str, stage: Stage, lost: Iterable[_Heard] = ()) -> Verdict:
+    def _silence(self, url: str, stage: Stage, lost: Sequence[Heard] = ()) -> Verdict:
         """Nobody said anything that counts: the regime decides, once all has been heard."""
         opt_in = self._policy.regime == "opt-in" and stage is Stage.BODY
         return Verdict(
@@ -140,6 +137,18 @@ class Fold:
             warnings=tuple(dict.fromkeys(self._warnings)),
             snapshots=tuple(dict.fromkeys(self.snapshots)),
             registries=tuple(self.registries),
+            heard=self._heard(),
+            complete=stage,
+        )
+
+    def _heard(self) -> tuple[Heard, ...]:
+        return (
+            *self._denies,
+            *self._allows,
+            *self._undetermined,
+            *self._recorded,
+            *self._licences,
+            *self._ignored,
         )
 
     def _lifts(self, deny: Statement) -> bool:
@@ -148,7 +157,7 @@ class Fold:
             return False
         return bool(self._licences) or deny.strength is Strength.INFERRED
 
-    def _superseded(self, stage: Stage) -> list[_Heard]:
+    def _superseded(self, stage: Stage) -> list[Heard]:
         """TDMRep's own precedence: the response header supersedes the file, both ways.
 
         Until the header can have been seen, the file's word is therefore provisional; what could not be
@@ -164,11 +173,13 @@ class Fold:
         )
         if by_header:
             return by_file
-        if _RANK[stage] < _RANK[Stage.HEADERS]:
+        if STAGE_ORDER[stage] < STAGE_ORDER[Stage.HEADERS]:
             return [heard for heard in by_file if heard not in self._undetermined]
         return []
 
 
-def _statements(heard: Iterable[_Heard]) -> tuple[Statement, ...]:
+def _statements(heard: Sequence[Heard]) -> tuple[Statement, ...]:
     """The statements, in the order of their reasons."""
+    if not heard:  # of most pictures nothing is said
+        return ()
     return tuple(sorted((each.statement for each in heard), key=lambda each: REASON_ORDER[each.signal]))

@@ -13,10 +13,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from heedful._origin import FIRST, Origin, undetermined
 from heedful.body import Body
 from heedful.errors import ConfigurationError
 from heedful.fold import Fold
 from heedful.model import (
+    STAGE_ORDER,
     Action,
     Evidence,
     Needs,
@@ -35,32 +37,33 @@ from heedful.registry import Registry
 from heedful.registry.entries import address_of, decide
 from heedful.registry.statements import PROTOCOL, statements_of
 from heedful.signals import (
-    ai_tokens,
-    ai_txt,
     content_signal,
     content_usage,
-    legacy,
     meta_robots,
-    policy_tokens,
     robots,
     robots_tag,
     rsl,
     tdmrep,
-    trust_txt,
     x_robots_tag,
 )
 from heedful.signals._paths import PathPattern, split_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from heedful.model import Headers, Page, Response, Signature
+    from heedful.model import Headers, Heard, Page, Response, Signature
     from heedful.policy import Override
     from heedful.registry.entries import Match
     from heedful.signals.embedded import Embedded
 
 _NOTHING_SAID: Final[Mapping[str, Statement]] = MappingProxyType({})
+
+_READY_MAX: Final = 1024
+"""Origins whose files are kept ready: more than are asked at once."""
+
+_READY_BYTES_MAX: Final = 64 * 1024
+"""Bytes of an origin's files up to which they are kept ready."""
 
 TOKEN_RULE: Final = "letters, digits, '-' and '_' only, such as PictureBot"
 
@@ -130,6 +133,7 @@ class Gate:
         self.registries = tuple(opened)
         self._remotes = tuple(remote.name for remote in self.policy.remotes)
         self._effects = self.policy.effects()
+        self._origins: dict[str, Origin] = {}
         self._overrides = tuple(
             _CompiledOverride(override, f"override {number}", self.policy.name)
             for number, override in enumerate(self.policy.overrides, 1)
@@ -141,7 +145,7 @@ class Gate:
         What they hold can make further ones necessary: see `judge`.
         """
         parts = split_url(url)
-        return () if parts is None else tuple(parts[0] + path for path in _FIRST)
+        return () if parts is None else tuple([parts[0] + path for path in FIRST])
 
     def registered(self, url: str) -> tuple[Registered, ...]:
         """What each registry has about `url`: `judge` need not look it up anew at every stage.
@@ -239,19 +243,18 @@ class Gate:
         for name in self._remotes:
             if name in remote:
                 fold.add(Stage.URL, Reading((remote[name],)), name)
-        for override in self._overrides:
-            if override.matches(at) and override.override.in_force(now):
-                override.add_to(fold)
+        self._overrule(at, fold, now)
 
-        announced: list[rsl.Announcement] = []
-        missing = self._origin(at, origin_files, response, fold, announced)
-        missing += _licences(at, announced, Stage.ORIGIN, origin_files, fold)
+        origin = self._origin(at, origin_files)
+        origin.hear(at.target, None if response is None else response.headers, fold)
+        missing = [*origin.missing, *_licences(at, origin.announced, Stage.ORIGIN, origin_files, fold)]
+        linked: list[str] = []
         if response is not None:
-            headers = tuple(header for header in response.headers if header[0].lower() in _SPEAKING)
+            headers = tuple([header for header in response.headers if header[0].lower() in _SPEAKING])
             if headers:
                 self._headers(headers, Source(url, fetched=response.fetched), fold)
-                linked = rsl.linked(headers, url)
-                missing += _licences(at, linked, Stage.HEADERS, origin_files, fold)
+                links = rsl.linked(headers, url)
+                linked = _licences(at, links, Stage.HEADERS, origin_files, fold)
         if page is not None:
             self._page(page, fold)
         signed: tuple[Statement, ...] = ()
@@ -260,100 +263,84 @@ class Gate:
             signed = self._body(body, Source(url, fetched=fetched), signature, fold)
 
         verdict = fold.verdict(url, stage)
-        unasked = tuple(name for name in self._remotes if name not in remote)
+        unasked = tuple([name for name in self._remotes if name not in remote])
         hangs = bool(signed) and fold.verdict(url, stage, signed).action is not verdict.action
-        if verdict.action is Action.SKIP and verdict.reason is not Reason.NO_OPT_IN and not hangs:
-            return verdict
-        if missing or unasked:
-            return Needs(tuple(dict.fromkeys(missing)), remotes=unasked)
+        if _final(verdict) and not hangs:
+            part = body is not None and not isinstance(body, Body)
+            return _so_far(verdict, bool(unasked), bool(missing), bool(linked), part)
+        if missing or linked or unasked:
+            return Needs(tuple(dict.fromkeys(missing + linked)), remotes=unasked)
         return Needs(signature=True) if hangs else verdict
+
+    def rejudge(
+        self, url: str, heard: Iterable[Heard], *, stage: Stage, now: float | None = None
+    ) -> Verdict | Needs:
+        """Judge a URL by what was heard of it under whatever policy, as a ledger has it.
+
+        Args:
+            url: the absolute URL of the picture.
+            heard: what was said up to `stage`. The operator's own word, and which remote registries count,
+                are this gate's policy's to say.
+            stage: the last stage whose input is there.
+            now: Unix time in seconds, as for `judge`.
+
+        Returns:
+            As `judge`, but that origin files are never needed.
+        """
+        fold = Fold(self._effects, self.policy)
+        asked, signed = set(), []
+        for each in heard:
+            statement = each.statement
+            if statement.signal is Reason.REGISTRY_REMOTE:
+                asked.add(each.protocol)
+                if each.protocol not in self._remotes:
+                    continue
+            elif each.protocol == _OVERRIDE:
+                continue
+            elif statement.rule.endswith(_NOT_CHECKED):
+                rule = statement.rule.removesuffix(_NOT_CHECKED)
+                signed.append(replace(statement, preference=Preference.ALLOW, rule=rule))
+            fold.add(each.stage, Reading((statement,)), each.protocol)
+        parts = split_url(url)
+        if parts is not None:
+            self._overrule(_Url(url, *parts), fold, now)
+        verdict = fold.verdict(url, stage)
+        agreed = self._agreed(signed)
+        hangs = bool(agreed) and fold.verdict(url, stage, agreed).action is not verdict.action
+        unasked = tuple(name for name in self._remotes if name not in asked)
+        if (unasked and not _final(verdict)) or hangs:
+            return Needs(remotes=unasked, signature=hangs)
+        return verdict
+
+    def _overrule(self, at: _Url, fold: Fold, now: float | None) -> None:
+        """Hear the operator."""
+        for override in self._overrides:
+            if override.matches(at) and override.override.in_force(now):
+                override.add_to(fold)
 
     def _registered(
         self, registered: Iterable[Registered], body: Body | Embedded | None, fold: Fold, now: float | None
     ) -> None:
         """Hear the local registries: the URL, and the file's hashes if it is there."""
         for registry, (name, version, matches) in zip(self.registries, registered, strict=True):
-            found = list(matches)
-            if isinstance(body, Body) and registry.has_digests:
-                found += registry.lookup_digests(body.sha256, body.md5)
             fold.registries.append((name, version))
+            found = matches
+            if isinstance(body, Body) and registry.has_digests:
+                found = [*matches, *registry.lookup_digests(body.sha256, body.md5)]
             if found:
                 for stage, reading in statements_of(name, decide(found, self.policy.purpose, now)):
                     fold.add(stage, reading, PROTOCOL)
 
-    def _origin(
-        self,
-        at: _Url,
-        files: Mapping[str, OriginFile],
-        response: Response | None,
-        fold: Fold,
-        announced: list[rsl.Announcement],
-    ) -> list[str]:
-        """Hear the origin-wide files; returns those that are missing."""
-        missing = []
-        for path in _FIRST:
-            file = files.get(at.origin + path)
-            if file is None:
-                missing.append(at.origin + path)
-            elif not file.absent:
-                self._hear(at, path, file, response, fold, announced)
-        first = files.get(at.origin + trust_txt.PATHS[0])
-        if first is not None and _absent_trust(first):
-            # The second location is asked only when the first is absent.
-            second = files.get(at.origin + trust_txt.PATHS[1])
-            if second is None:
-                missing.append(at.origin + trust_txt.PATHS[1])
-            elif not second.absent:
-                self._hear(at, trust_txt.PATHS[1], second, response, fold, announced)
-        return missing
-
-    def _hear(
-        self,
-        at: _Url,
-        path: str,
-        file: OriginFile,
-        response: Response | None,
-        fold: Fold,
-        announced: list[rsl.Announcement],
-    ) -> None:
-        if not file.readable:
-            known = path == _ROBOTS
-            reason = Reason.ROBOTS_UNREACHABLE if known else Reason.UNDETERMINED
-            fold.add(Stage.ORIGIN, _undetermined(file, reason, None if known else "unreadable"), path)
-            return
-        fold.snapshots.append((file.url, file.sha256))
-        source = file.source
-        if path == _ROBOTS:
-            parsed = file.parsed(partial(robots.parse, file.body, truncated=file.truncated))
-            announced += rsl.announced(parsed, self.token, file.url)
-            for reading in self._robots(at, parsed, source):
-                fold.add(Stage.ORIGIN, reading, path)
-        elif path == tdmrep.PATH:
-            entries = file.parsed(partial(tdmrep.parse_file, file.body))
-            fold.add(Stage.ORIGIN, entries.read(at.target, source), path)
-        elif path in ai_txt.PATHS:
-            text = _ai_txt(file)
-            fold.add(Stage.ORIGIN, text.read(self.token, at.target, source), path)
-            if response is not None and (media_type := _media_type(response.headers)):
-                # A URL without an extension is checked again with those of the picture's type.
-                fold.add(Stage.HEADERS, text.read(self.token, at.target, source, media_type), path)
-        else:
-            fold.add(Stage.ORIGIN, _trust(file).read(source), path)
-
-    def _robots(self, at: _Url, parsed: robots.Robots, source: Source) -> Iterator[Reading]:
-        access = robots.access(parsed, self.token, at.target, source)
-        yield access
-        usage = parsed.group(self.token).usage
-        if usage and not access.statements:  # paths that may not be crawled carry no preference
-            rules = parsed.once("usage " + self.token, lambda: content_usage.compile_rules(usage))
-            yield content_usage.read_rules(rules, at.target, source)
-        yield legacy.read(parsed, self.token, at.target, source)
-        yield parsed.once(
-            "signal " + self.token, lambda: content_signal.read_robots(parsed, self.token, source)
-        )
-        yield ai_tokens.read(parsed, self.token, at.target, source)
-        if self.policy.policy_tokens:
-            yield policy_tokens.read(parsed, self.policy.policy_tokens, at.target, source)
+    def _origin(self, at: _Url, files: Mapping[str, OriginFile]) -> Origin:
+        """The files of the URL's origin, made ready: mostly by an earlier picture."""
+        origin = self._origins.get(at.origin)
+        if origin is None or not origin.is_of(files):
+            origin = Origin(at.origin, files, self.token, self.policy.policy_tokens)
+            if origin.size <= _READY_BYTES_MAX:
+                if len(self._origins) >= _READY_MAX:
+                    self._origins.clear()
+                self._origins[at.origin] = origin
+        return origin
 
     def _headers(self, headers: Headers, source: Source, fold: Fold) -> None:
         length = sum(len(value) for _, value in headers)
@@ -377,21 +364,48 @@ class Gate:
             source = replace(source, sha256=body.sha256.hex())
         fold.add(Stage.BODY, found.reading.found_in(source), _FILE)
         signed = [statement.found_in(source) for statement in found.signed]
-        # Agreeing to a part of the training is not agreeing to all of it.
-        agreed = tuple(each for each in signed if each.covers in {Purpose.TRAIN_ANY, self.policy.purpose})
+        agreed = self._agreed(signed)
         if signature is not None and signature.valid:
             fold.add(Stage.BODY, Reading(agreed), _FILE)
             return ()
-        words = "signature not checked" if signature is None else f"signature: {signature.words}"
-        unproved = [
-            replace(each, preference=Preference.UNKNOWN, rule=f"{each.rule}; {words}") for each in signed
-        ]
+        words = _NOT_CHECKED if signature is None else f"; signature: {signature.words}"
+        unproved = [replace(each, preference=Preference.UNKNOWN, rule=each.rule + words) for each in signed]
         fold.add(Stage.BODY, Reading(tuple(unproved)), _FILE)
         return agreed if signature is None else ()
+
+    def _agreed(self, signed: Iterable[Statement]) -> tuple[Statement, ...]:
+        """Those that count: agreeing to a part of the training is not agreeing to all of it."""
+        return tuple(each for each in signed if each.covers in {Purpose.TRAIN_ANY, self.policy.purpose})
 
 
 _FILE: Final = "file"
 """The protocol that the picture's own words are heard under: no precedence inside it."""
+
+
+_NOT_CHECKED: Final = "; signature not checked"
+"""What is added to the rule of a signed allow that changes nothing, whether it is valid or not."""
+
+
+def _final(verdict: Verdict) -> bool:
+    """Whether nothing that is not yet heard is waited for."""
+    return verdict.action is Action.SKIP and verdict.reason is not Reason.NO_OPT_IN
+
+
+def _so_far(verdict: Verdict, unasked: bool, missing: bool, linked: bool, part: bool) -> Verdict:  # noqa: FBT001
+    """A final verdict that says how far all was heard.
+
+    Args:
+        verdict: it.
+        unasked: a remote registry was not asked.
+        missing: an origin file is missing.
+        linked: a file that the response's headers lead to is missing.
+        part: only a part of the body was there.
+    """
+    if not (unasked or missing or linked or part):
+        return verdict
+    last = Stage.URL if missing else Stage.ORIGIN if linked else Stage.HEADERS
+    complete = None if unasked else min(verdict.complete or last, last, key=STAGE_ORDER.__getitem__)
+    return replace(verdict, complete=complete)
 
 
 def _unjudgeable(url: str) -> Verdict:
@@ -403,6 +417,10 @@ def _unjudgeable(url: str) -> Verdict:
         Evidence(url, "URL", url),
     )
     return Verdict(url, Action.DEFER, (Reason.UNDETERMINED,), Stage.URL, (statement,))
+
+
+_OVERRIDE: Final = "override"
+"""What the operator's own word is heard under."""
 
 
 # -- overrides -------------------------------------------------------------------------------------------
@@ -439,7 +457,7 @@ class _CompiledOverride:
 
     def add_to(self, fold: Fold) -> None:
         if self.override.ruling is Ruling.DENY:
-            fold.add(Stage.URL, Reading((self._statement,)), "override")
+            fold.add(Stage.URL, Reading((self._statement,)), _OVERRIDE)
         else:
             fold.license(self._statement)
 
@@ -453,37 +471,6 @@ def _path_of(url: str) -> str:
 
 
 # -- origin files ----------------------------------------------------------------------------------------
-
-_ROBOTS: Final = "/robots.txt"
-
-_FIRST: Final = (_ROBOTS, tdmrep.PATH, *ai_txt.PATHS, trust_txt.PATHS[0])
-"""The files that every origin is asked for, side by side."""
-
-
-def _ai_txt(file: OriginFile) -> ai_txt.AiTxt:
-    content_type = _content_type(file.headers)
-    return file.parsed(partial(ai_txt.parse, file.body, content_type, truncated=file.truncated))
-
-
-def _absent_trust(file: OriginFile) -> bool:
-    return file.absent or (file.readable and _trust(file).absent)
-
-
-def _trust(file: OriginFile) -> trust_txt.TrustTxt:
-    return file.parsed(partial(trust_txt.parse, file.body, truncated=file.truncated))
-
-
-def _undetermined(file: OriginFile, reason: Reason, switch: str | None) -> Reading:
-    words = f"status {file.status}" if file.status else "no answer"
-    name = file.url.rsplit("/", 1)[-1]
-    statement = Statement(
-        reason,
-        Preference.UNDETERMINED,
-        f"{name}: {words}",
-        file.source.at("response", words),
-        switch=switch,
-    )
-    return Reading((statement,))
 
 
 def _licences(
@@ -501,7 +488,7 @@ def _licences(
             missing.append(url)
             continue
         if file.unreachable:
-            reading = _undetermined(file, Reason.UNDETERMINED, "unreadable")
+            reading = undetermined(file, Reason.UNDETERMINED, "unreadable")
         elif not file.readable:
             reading = rsl.unusable(file.source, f"status {file.status}")
         else:
@@ -513,14 +500,6 @@ def _licences(
 
 
 # -- response headers ------------------------------------------------------------------------------------
-
-
-def _content_type(headers: Headers) -> str:
-    return next((value for name, value in headers if name.lower() == "content-type"), "")
-
-
-def _media_type(headers: Headers) -> str:
-    return _content_type(headers).partition(";")[0].strip().lower()
 
 
 def _tokenless(read: Callable[[Headers, Source], Reading]) -> Callable[[Headers, str, Source], Reading]:

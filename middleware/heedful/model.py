@@ -6,9 +6,11 @@ A `Statement` is what one protocol says about one URL. A `Verdict` is what follo
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class _Code(str, Enum):
-    """A closed set of words that are written to ledgers."""
+    """A closed set of words that are written to ledgers; `str` gives the word, sooner than `value`."""
 
     __str__ = str.__str__
 
@@ -122,6 +124,7 @@ BARS_CONTACT = frozenset(
 """Reasons for which a URL may not be fetched at all, picture or page; the others speak of use only."""
 
 REASON_ORDER = {reason: rank for rank, reason in enumerate(Reason)}
+STAGE_ORDER = {stage: rank for rank, stage in enumerate(Stage)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +206,11 @@ class Statement:
     def as_dict(self) -> dict[str, Any]:
         """The form written to ledgers."""
         return {
-            "signal": self.signal.value,
-            "statement": self.preference.value,
+            "signal": str(self.signal),
+            "statement": str(self.preference),
             "rule": self.rule,
-            "strength": self.strength.value,
-            "covers": self.covers.value,
+            "strength": str(self.strength),
+            "covers": str(self.covers),
             "switch": self.switch,
             "source_url": self.evidence.source_url,
             "where": self.evidence.where,
@@ -238,6 +241,27 @@ class Statement:
             covers=Purpose(data["covers"]),
             switch=data["switch"],
         )
+
+
+class Heard(NamedTuple):
+    """A statement as it was heard: at which stage, and from which header, path or the like."""
+
+    stage: Stage
+    protocol: str
+    statement: Statement
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form written to ledgers, from which it can be heard again."""
+        return self.statement.as_dict() | {"stage": str(self.stage), "protocol": self.protocol}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Heard:
+        """The inverse of `as_dict`.
+
+        Raises:
+            KeyError, ValueError: a field is missing, or its value is none of the closed set.
+        """
+        return cls(Stage(data["stage"]), data["protocol"], Statement.from_dict(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,6 +417,9 @@ class Verdict:
         warnings: what was malformed.
         snapshots: sha256 of each origin file that was read, by URL.
         registries: name and version of each registry that was asked.
+        heard: all that was said, also what the policy leaves out of account.
+        complete: the last stage of which all was heard: a skip does not wait for the rest. None: of none, or
+            that is not known.
     """
 
     url: str
@@ -404,11 +431,26 @@ class Verdict:
     warnings: tuple[ParseWarning, ...] = ()
     snapshots: tuple[tuple[str, str], ...] = ()
     registries: tuple[tuple[str, int], ...] = ()
+    heard: tuple[Heard, ...] = ()
+    complete: Stage | None = None
 
     @property
     def reason(self) -> Reason | None:
         """The first reason in the order of the closed list."""
         return self.reasons[0] if self.reasons else None
+
+    def told(self) -> dict[str, list[dict[str, Any]]]:
+        """What was said, in the form written to ledgers: `evidence`, `overridden`, and `ignored`, all else.
+
+        A statement that was heard says at which stage, and from which protocol.
+        """
+        heard = {id(each.statement): each for each in reversed(self.heard)}  # as it was first heard
+        counted = {id(each) for each in (*self.evidence, *self.overridden)}
+        return {
+            "evidence": [heard.get(id(each), each).as_dict() for each in self.evidence],
+            "overridden": [heard.get(id(each), each).as_dict() for each in self.overridden],
+            "ignored": [each.as_dict() for each in self.heard if id(each.statement) not in counted],
+        }
 
     @property
     def bars_contact(self) -> bool:
@@ -443,7 +485,16 @@ class Verdict:
 
 def isotime(seconds: float) -> str:
     """Unix time in seconds as ISO 8601 in UTC, to the microsecond."""
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="microseconds")
+    second = math.floor(seconds)
+    microsecond = round((seconds - second) * 1e6)
+    if microsecond == 1_000_000:
+        second, microsecond = second + 1, 0
+    return f"{_second(second)}.{microsecond:06d}+00:00"
+
+
+@lru_cache(maxsize=16)  # a busy crawler writes hundreds of records in one
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, timezone.utc).isoformat()[:19]
 
 
 def unixtime(text: str) -> float:

@@ -20,7 +20,7 @@ from heedful import (
     Statement,
     Verdict,
 )
-from heedful.ledger import SCHEMA, LedgerReader, LedgerWriter, Run
+from heedful.ledger import SCHEMA, LedgerReader, LedgerWriter, Record, Run
 from heedful.ledger import writer as writing
 
 NOW = 1_790_000_000.25
@@ -67,10 +67,12 @@ def test_what_is_written_is_read_back(tmp_path):
 
 
 def test_the_fields_of_a_line(tmp_path):
-    write(tmp_path)
+    (record,) = write(tmp_path)
     (file,) = tmp_path.glob("*.jsonl")
     line = json.loads(file.read_bytes())
-    assert list(line)[:19] == FIELDS
+    assert list(record.as_dict())[:19] == FIELDS
+    assert list(line)[:17] == [name for name in FIELDS if name not in {"hop_of", "registries"}]
+    assert Record.from_dict(record.as_dict()) == record
     assert line["schema"] == SCHEMA
     assert line["time"] == "2026-09-21T14:13:20.250000+00:00"
     assert line["policy"] == {"name": "standard", "hash": Policy.load("standard").hash}
@@ -90,6 +92,23 @@ def test_the_fields_of_a_line(tmp_path):
         }
     ]
     assert Statement.from_dict(line["evidence"][0]) == STATEMENT
+
+
+def test_what_is_empty_is_left_out(tmp_path):
+    writer = LedgerWriter(str(tmp_path), RUN, clock=lambda: NOW)
+    record = writer.record("http://h/", Action.STORE, Verdict("http://h/", Action.STORE))
+    writer.close()
+    (file,) = tmp_path.glob("*.jsonl")
+    line = json.loads(file.read_bytes())
+    assert set(line) == {
+        *("schema", "id", "time", "run", "crawler", "url", "action", "stage", "policy", "token", "enforced"),
+        "chain",
+    }
+    assert list(LedgerReader(str(tmp_path))) == [record]
+    empty = record.as_dict()
+    assert [empty[name] for name in ("reason", "reasons", "evidence", "bytes_read")] == [None, [], [], 0]
+    empty["evidence"].append("changed")
+    assert record.as_dict()["evidence"] == []
 
 
 @pytest.mark.parametrize(

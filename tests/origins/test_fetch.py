@@ -21,9 +21,10 @@ from heedful.errors import ConfigurationError
 from heedful.origins import FILE_MAX, Entry, lifetime
 from heedful.origins import fetch as fetching
 from heedful.origins.cache import OriginCache
-from heedful.origins.fetch import SILENT_MAX, URL_MAX
 from heedful.origins.freshness import LIFETIME_MAX, RETRY_AFTER
+from heedful.origins.known import SILENT_MAX, Known
 from heedful.origins.memory import Memory
+from heedful.origins.target import URL_MAX
 from heedful.testing import Fault, File, Site, Web, redirect
 
 PATHS = (
@@ -376,12 +377,12 @@ def test_a_redirect_to_a_dead_host_is_not_waited_for_twice(served, fetcher):
     assert [hit.site for hit in web.log] == ["a", "dead", "b"]
 
 
-def test_silent_hosts_are_forgotten_before_they_are_too_many(fetcher, clock):
-    origins = fetcher(now=clock.now)
+def test_silent_hosts_are_forgotten_before_they_are_too_many(clock):
+    known = Known(None, Memory(), now=clock.now)
     for number in range(SILENT_MAX + 1):
-        origins._silence(f"{number}.example:80")
-    assert origins._is_silent(f"{SILENT_MAX}.example:80")
-    assert len(origins._silent) == 1
+        known.silence(f"{number}.example:80")
+    assert known.silent(f"{SILENT_MAX}.example:80")
+    assert not known.silent("0.example:80")
 
 
 FAULTS = {
@@ -692,15 +693,15 @@ def in_memory(memory, count, body=b""):
         file = OriginFile(f"http://{number}.example/", 200, (), body, 1000.0)
         entry = Entry(file)
         memory.put(file.url, entry, entry.use(1000.0))
-    return [number for number in range(count) if memory.get(f"http://{number}.example/", 1000.0)]
+    return [number for number in range(count) if memory.files([f"http://{number}.example/"], 1000.0)]
 
 
 def test_memory_keeps_what_was_used_last():
     memory = Memory(files_max=3)
     assert in_memory(memory, 5) == [2, 3, 4]
-    memory.get("http://2.example/", 1000.0)
+    memory.files(["http://2.example/"], 1000.0)
     in_memory(memory, 1)
-    assert [memory.get(f"http://{number}.example/", 1000.0) is not None for number in range(5)] == [
+    assert [bool(memory.files([f"http://{number}.example/"], 1000.0)) for number in range(5)] == [
         True,
         False,
         True,
@@ -721,6 +722,6 @@ def test_memory_forgets_in_time():
     memory = Memory()
     in_memory(memory, 1)
     end = 1000.0 + lifetime(OriginFile("http://0.example/", 200))
-    assert memory.get("http://0.example/", end - 1) is not None
-    assert memory.get("http://0.example/", end) is None
+    assert memory.files(["http://0.example/"], end - 1)
+    assert not memory.files(["http://0.example/"], end)
     assert memory.entry("http://0.example/").answer is not None

@@ -15,6 +15,7 @@ import pytest
 from heedful import OriginFile
 from heedful.errors import ConfigurationError
 from heedful.origins._resolving import Resolver, system
+from heedful.origins.addresses import RefusedError
 from heedful.testing import File, Site, Web, redirect
 
 ROBOTS = b"User-agent: *\nDisallow: /art/\n"
@@ -175,6 +176,25 @@ NAMES = {
 def test_names_without_addresses(resolve):
     with pytest.raises(OSError, match=r"a\.example has no|a\.example is no|not known"):
         Resolver(resolve).addresses("a.example", 30)
+
+
+MIXED = {
+    "public": ([PUBLIC, ALSO_PUBLIC], [PUBLIC, ALSO_PUBLIC], True),
+    "both": ([PUBLIC, INSIDE], [PUBLIC], False),
+    "inside": ([INSIDE], [], False),
+}
+
+
+@pytest.mark.parametrize(("addresses", "allowed", "all_of_them"), MIXED.values(), ids=MIXED)
+def test_who_lets_others_connect_wants_all_addresses_permitted(internet, addresses, allowed, all_of_them):
+    internet.names = {"a.example": [PUBLIC], "b.example": addresses}
+    resolver = Resolver(internet.resolve)
+    for every, wanted in ((False, allowed), (True, allowed if all_of_them else [])):
+        if wanted:
+            assert resolver.permitted("b.example", "a.example", 30.0, every=every) == tuple(wanted)
+        else:
+            with pytest.raises(RefusedError, match="not public"):
+                resolver.permitted("b.example", "a.example", 30.0, every=every)
 
 
 def test_the_systems_resolver():

@@ -52,6 +52,7 @@ def crawl(tmp_path):
                 "ADDONS": {"heedful.scrapy.Addon": 500},
                 "HEEDFUL_TOKEN": "PictureBot",
                 "HEEDFUL_LEDGER": str(folder / "ledger"),
+                "HEEDFUL_CACHE": str(folder / "machine"),
                 "ITEM_PIPELINES": {"scrapy.pipelines.images.ImagesPipeline": 1},
                 "IMAGES_STORE": str(folder / "store"),
                 "FILES_STORE": str(folder / "store"),

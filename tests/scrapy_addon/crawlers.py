@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import dataclass, field
 
 import scrapy
 from scrapy.pipelines.images import ImagesPipeline
+from scrapy.resolver import dnscache
 
 import heedful.gate
 import heedful.ledger.writer
@@ -116,8 +119,14 @@ class FullDisk(Media):
 class Impatient:
     """A downloader middleware that shortens time-outs, so that a test need not wait for them."""
 
+    seconds = 0.5
+
     def process_request(self, request):
-        request.meta["download_timeout"] = 0.5
+        request.meta["download_timeout"] = self.seconds
+
+
+class LessImpatient(Impatient):
+    seconds = 2.0
 
 
 class BrokenSignal(Media):
@@ -180,3 +189,26 @@ class OwnRequests(ImagesPipeline):
     def get_media_requests(self, item, info):
         for url in item["image_urls"]:
             yield scrapy.Request(url, meta={"of": "own"})
+
+
+class Named(Media):
+    """A media spider in a world where names lead where it is told: as looked up, and as connected to."""
+
+    def __init__(self, urls, names):
+        super().__init__(urls)
+        look_up = socket.getaddrinfo
+
+        def resolve(host, *args, **kwargs):
+            return look_up(names[host][0] if host in names else host, *args, **kwargs)
+
+        socket.getaddrinfo = resolve
+        for name, (_, connected) in names.items():
+            dnscache[name] = connected  # Scrapy's own resolver, which asks for nothing that is in here
+
+
+class Proxied(Media):
+    """A media spider whose requests go through a proxy."""
+
+    def __init__(self, urls, proxy):
+        super().__init__(urls)
+        os.environ["http_proxy"] = proxy

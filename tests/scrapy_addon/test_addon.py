@@ -276,7 +276,7 @@ def test_a_picture_in_the_store_is_judged_again(crawl, tmp_path):
         assert crawl("Media", urls=[url]).items[0]["images"][0]["status"] == "downloaded"
         assert crawl("Media", urls=[url]).items[0]["images"][0]["status"] == "uptodate"
         files |= CLOSED  # the owner changes their mind
-        result = crawl("Media", urls=[url])
+        result = crawl("Media", {"HEEDFUL_CACHE": str(tmp_path / "a day later")}, urls=[url])
     assert result.items[0]["images"] == []
     assert result.stats["heedful/skip/robots.disallow"] == 1
 
@@ -292,6 +292,7 @@ def test_no_opted_out_body_is_cached(crawl, tmp_path):
         assert len(bodies) == 1
         (tmp_path / "store").rename(tmp_path / "old")
         files |= CLOSED
+        settings["HEEDFUL_CACHE"] = str(tmp_path / "a day later")
         again = crawl("Media", settings, urls=urls)
     assert again.stored == []  # a hit in the cache is judged as well
 

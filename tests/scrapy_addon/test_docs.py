@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,7 +15,7 @@ from heedful.scrapy import SETTINGS
 from heedful.scrapy._enforcer import HOPS, RECORDED
 from heedful.scrapy._media import PICTURE, SKIPPED
 from heedful.scrapy._options import REQUIRED
-from heedful.scrapy._origins import INTERNAL
+from heedful.scrapy._origins import INTERNAL, Counted
 from heedful.scrapy._pages import PAGE
 from heedful.testing import serve
 
@@ -53,7 +54,10 @@ def test_every_stat_has_an_entry(crawl, tmp_path):
     bare = {
         re.sub(r"/([^/]+)$", lambda match: "" if match[1] in reasons else match[0], name) for name in ours
     }
-    assert bare == entries("Stats").keys()
+    counted = {f"heedful/origin_files/{what}" for what in get_args(Counted)}
+    assert counted > {name for name in bare if name.startswith("heedful/origin_files/")} > set()
+    assert bare | counted == entries("Stats").keys()
+    assert 0 < stats["heedful/time"] < stats["elapsed_time_seconds"]
 
 
 PROGRAM = re.search(
@@ -66,7 +70,9 @@ OBEYING = '"ROBOTSTXT_OBEY": True'
 def test_the_program_on_robotstxt_obey(tmp_path, heeding):
     program = PROGRAM
     if heeding:
-        ours = '"ADDONS": {"heedful.scrapy.Addon": 500}, "HEEDFUL_TOKEN": "PictureBot"'
+        ours = (
+            '"ADDONS": {"heedful.scrapy.Addon": 500}, "HEEDFUL_TOKEN": "PictureBot", "HEEDFUL_CACHE": "cache"'
+        )
         program = program.replace(OBEYING, f"{OBEYING}, {ours}")
         assert program != PROGRAM
     (tmp_path / "slip.py").write_text(program, "utf-8")

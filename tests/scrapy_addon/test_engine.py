@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import scrapy
 
 from heedful import Action
 from heedful.testing import File, Picture, Site, Web, serve
@@ -116,6 +117,9 @@ def http2(tmp_path, signing_chain):
         server.kill()
 
 
+@pytest.mark.skipif(
+    scrapy.version_info < (2, 15), reason="HTTP/2 of Scrapy 2.14 does not work with today's pyOpenSSL"
+)
 def test_http_2_over_tls(crawl, http2):
     handler = "scrapy.core.downloader.handlers.http2.H2DownloadHandler"
     urls = [f"{http2}/{number}.jpg" for number in (1, 2, 3)]

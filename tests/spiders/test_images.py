@@ -4,8 +4,9 @@ import pytest
 
 scrapy = pytest.importorskip("scrapy")
 
+from scrapy.crawler import Crawler  # noqa: E402
 from scrapy.http import HtmlResponse, Response  # noqa: E402
-from scrapy.utils.test import get_crawler  # noqa: E402
+from scrapy.statscollectors import MemoryStatsCollector  # noqa: E402
 
 from heedful_spiders.images import FOUND, PAGES, ImagesSpider  # noqa: E402
 
@@ -13,7 +14,8 @@ PAGE = "http://a.example/dir/page"
 
 
 def parse(html, follow="site", url=PAGE, response=None):
-    crawler = get_crawler(ImagesSpider)
+    crawler = Crawler(ImagesSpider)
+    crawler.stats = MemoryStatsCollector(crawler)
     spider = ImagesSpider.from_crawler(crawler, urls=[PAGE], follow=follow)
     results = list(spider.parse(response or HtmlResponse(url, body=html.encode(), encoding="utf-8")))
     items = [each for each in results if isinstance(each, dict)]

@@ -184,7 +184,7 @@ def test_svg(root):
         b"<html/>",
         b"<svg/>",
         b"\x1f\x8bxx",
-        gzip.compress(b"<svg></svg>")[:-9],
+        gzip.compress(b"<svg></svg>", mtime=0)[:-9],
         b"RIFF\4\0\0\0WEBP",
         b"II*\0\x08\0\0\0",
         b"II*\0\x08\0\0\0\4\0",
@@ -194,7 +194,7 @@ def test_svg(root):
         FILES["avif"][:200],
         frames("AVIF"),
     ],
-    ids=repr,
+    ids=lambda data: repr(data[:24]),  # what follows can hold the time of its making
 )
 def test_what_cannot_be_packed(data):
     with pytest.raises(ValueError, match=r"."):

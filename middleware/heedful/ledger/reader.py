@@ -12,7 +12,7 @@ from heedful.errors import LedgerError
 from heedful.ledger.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,31 @@ class LedgerReader:
         """The record files, in the order in which they are read."""
         return [name for _, name in self._files]
 
-    def __iter__(self) -> Iterator[Record]:
-        self.faults.clear()
+    def lines(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Each file's name, and its lines, which are to be read before the next file's.
+
+        Raises:
+            LedgerError: a file cannot be read.
+        """
         for fs, name in self._files:
-            with fs.open(name, "rb") as file:
-                for number, line in enumerate(file, 1):
-                    record = self._record(name, number, line)
-                    if record is not None:
-                        yield record
+            yield name, _lines(fs, name)
+
+    def __iter__(self) -> Iterator[Record]:
+        return self.reading()
+
+    def reading(self, done: Callable[[], object] = lambda: None) -> Iterator[Record]:
+        """As iterating over it, but that `done` is called after each file.
+
+        Raises:
+            LedgerError: a file cannot be read.
+        """
+        self.faults.clear()
+        for name, lines in self.lines():
+            for number, line in enumerate(lines, 1):
+                record = self._record(name, number, line)
+                if record is not None:
+                    yield record
+            done()
 
     def _record(self, name: str, number: int, line: bytes) -> Record | None:
         if not line.endswith(b"\n"):
@@ -75,3 +92,11 @@ class LedgerReader:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             self.faults.append(Fault(name, number, "invalid", f"{type(error).__name__}: {error}"))
             return None
+
+
+def _lines(fs: Any, name: str) -> Iterator[bytes]:
+    try:
+        with fs.open(name, "rb") as file:
+            yield from file
+    except OSError as error:
+        raise LedgerError(f"{name} cannot be read: {error.strerror or error}.") from error

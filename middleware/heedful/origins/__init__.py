@@ -4,7 +4,7 @@ These are the rules, which open nothing. `heedful.origins.cache` keeps files on 
 in a process; `heedful.origins.fetch` gets them over the network.
 """
 
-from heedful.origins.exchange import FILE_MAX, REDIRECTS_MAX, TIMEOUT, Exchange
+from heedful.origins.exchange import FILE_MAX, REDIRECTS_MAX, TIMEOUT, TOTAL, Exchange
 from heedful.origins.freshness import Entry, lifetime, stale
 
-__all__ = ["FILE_MAX", "REDIRECTS_MAX", "TIMEOUT", "Entry", "Exchange", "lifetime", "stale"]
+__all__ = ["FILE_MAX", "REDIRECTS_MAX", "TIMEOUT", "TOTAL", "Entry", "Exchange", "lifetime", "stale"]

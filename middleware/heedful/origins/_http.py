@@ -20,10 +20,8 @@ from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
-import can_ada
-
 from heedful.errors import ConfigurationError
-from heedful.origins.addresses import Place, literal, permitted, place
+from heedful.origins.addresses import Place, literal, place
 from heedful.origins.exchange import FILE_MAX
 
 if TYPE_CHECKING:
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
 
     from heedful.model import Headers
     from heedful.origins._resolving import Resolver
+    from heedful.origins.target import Target
 
 HEAD_MAX: Final = 64 * 1024
 """Bytes of an answer's head, as many as http.client allows for one of its lines; few servers send a tenth."""
@@ -42,12 +41,7 @@ _ADDRESSES_MAX: Final = 4
 """Addresses of one host that are tried; the time is shared out between them."""
 
 _PIECE: Final = 64 * 1024
-_PORTS: Final = {"http:": 80, "https:": 443}
 _ZLIB_OR_GZIP: Final = zlib.MAX_WBITS | 32
-
-
-class RefusedError(Exception):
-    """The address may not be asked, see `heedful.origins.addresses`."""
 
 
 class Answer(NamedTuple):
@@ -64,39 +58,6 @@ class Answer(NamedTuple):
     headers: Headers
     body: bytes
     truncated: bool
-
-
-class Target(NamedTuple):
-    """Where a URL leads.
-
-    Attributes:
-        secure: by TLS.
-        host: name or address, an IPv6 address without its brackets.
-        port: the port.
-        authority: host and port as in a Host header: the port only where it is not the scheme's own.
-        path: path and query.
-    """
-
-    secure: bool
-    host: str
-    port: int
-    authority: str
-    path: str
-
-    @classmethod
-    def of(cls, url: str) -> Target:
-        """Take `url` apart.
-
-        Raises:
-            ValueError: no URL, or none of http(s).
-        """
-        parts = can_ada.parse(url)
-        default = _PORTS.get(parts.protocol)
-        if default is None or not parts.hostname:
-            raise ValueError(f"{url} is no http(s) URL")
-        host = str(parts.hostname).removeprefix("[").removesuffix("]")
-        port = int(parts.port) if parts.port else default
-        return cls(parts.protocol == "https:", host, port, parts.host, parts.pathname + parts.search)
 
 
 class Client:
@@ -193,19 +154,10 @@ class Client:
 
     def _checked(self, target: Target, picture_host: str, deadline: float) -> Sequence[str]:
         """The addresses of `target` that may be asked."""
-        addresses = self._resolver.addresses(target.host, self._left(deadline))
-        if self._allow_private or all(place(each) is Place.PUBLIC for each in addresses):
-            return addresses
-        others: Sequence[str] = addresses
-        if target.host != picture_host:
-            try:
-                others = self._resolver.addresses(picture_host, self._left(deadline))
-            except OSError:
-                others = ()
-        allowed = tuple(each for each in addresses if permitted(each, others))
-        if not allowed:
-            raise RefusedError(f"{target.host} is not public, and {picture_host} is not in the same place")
-        return allowed
+        left = self._left(deadline)
+        if self._allow_private:
+            return self._resolver.addresses(target.host, left)
+        return self._resolver.permitted(target.host, picture_host, left)
 
     def _connect(self, addresses: Sequence[str], port: int, deadline: float) -> socket.socket:
         *others, last = addresses[:_ADDRESSES_MAX]

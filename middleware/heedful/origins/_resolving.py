@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from heedful.origins.addresses import literal
+from heedful.origins.addresses import Place, RefusedError, literal, permitted, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,6 +79,36 @@ class Resolver:
             return asked.answer.result(timeout)
         except FutureTimeoutError as error:  # the built-in one from Python 3.11 on
             raise TimeoutError(f"no address of {host} in time") from error
+
+    def permitted(
+        self, host: str, picture_host: str, timeout: float, *, every: bool = False
+    ) -> tuple[str, ...]:
+        """The addresses of `host` that a side request may go to, at least one.
+
+        Args:
+            host: as for `addresses`.
+            picture_host: the host of the picture for which it is made.
+            timeout: seconds to wait.
+            every: refuse the host unless all its addresses are; who connects chooses one for itself.
+
+        Raises:
+            RefusedError: there are none.
+            TimeoutError, OSError: as for `addresses`.
+        """
+        end = time.monotonic() + timeout
+        addresses = self.addresses(host, timeout)
+        if all(place(each) is Place.PUBLIC for each in addresses):
+            return addresses
+        others = addresses
+        if host != picture_host:
+            try:
+                others = self.addresses(picture_host, max(end - time.monotonic(), 0.0))
+            except OSError:
+                others = ()
+        allowed = tuple(each for each in addresses if permitted(each, others))
+        if not allowed or (every and allowed != addresses):
+            raise RefusedError(f"{host} is not public, and {picture_host} is not in the same place")
+        return allowed
 
     def after_fork(self) -> None:
         """Go on in a child, which has none of the threads that were asking."""

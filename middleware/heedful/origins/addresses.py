@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+class RefusedError(Exception):
+    """A side request may not go where it would."""
+
+
 class Place(Enum):
     """From where an address can be reached."""
 

@@ -39,6 +39,12 @@ LEASE: Final = 2 * TIMEOUT + 5.0
 """Seconds for which a claim holds unless it is released: longer than any fetch takes, and no longer, as what
 a killed process has claimed is out of reach until then."""
 
+PAUSE_MIN: Final = 0.005
+"""Seconds between two looks at what another process has claimed: doubled each time."""
+
+PAUSE_MAX: Final = 0.25
+"""Seconds up to which they are doubled."""
+
 PRUNE_EVERY: Final = 64
 """Writes between two looks at the size."""
 

@@ -22,6 +22,9 @@ REDIRECTS_MAX: Final = 5
 TIMEOUT: Final = 15.0
 """Seconds that one request for an origin file may take: a dead host must not hold its pictures for long."""
 
+TOTAL: Final = 2.0
+"""Timeouts that one file may take in all, its redirects and its second chance included."""
+
 RETRIES: Final = 1
 """How often a server fault, a 429 or a network error is given another chance; a time-out is none."""
 

@@ -10,23 +10,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import threading
 import time
 import weakref
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Final
 
 from heedful.model import OriginFile, printable
-from heedful.origins._http import Client, RefusedError, Target
+from heedful.origins._http import Client
 from heedful.origins._resolving import Resolver, system
 from heedful.origins._workers import Workers
-from heedful.origins.exchange import TIMEOUT, Exchange
-from heedful.origins.freshness import CLOCK_SKEW, RETRY_AFTER
+from heedful.origins.addresses import RefusedError
+from heedful.origins.cache import PAUSE_MAX, PAUSE_MIN
+from heedful.origins.exchange import TIMEOUT, TOTAL, Exchange
+from heedful.origins.known import Known
 from heedful.origins.memory import Memory
+from heedful.origins.target import Target, host_of, is_askable
 
 if TYPE_CHECKING:
     import ssl
@@ -38,24 +39,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TOTAL: Final = 2.0
-"""Timeouts that one file may take in all, its redirects and its second chance included."""
-
 WORKERS_MAX: Final = 256
 """Threads for files that somebody waits for; he lends his own besides, so that fewer only take longer."""
 
 PREFETCHING_MAX: Final = 64
 """Threads for files that nobody waits for yet."""
-
-URL_MAX: Final = 8000
-"""Length of a URL that is asked for; RFC 9110, section 4.1: at least 8000 octets should be supported."""
-
-SILENT_MAX: Final = 10_000
-"""Silent hosts that are remembered in memory."""
-
-_ASKABLE: Final = re.compile(r"https?://[!-~]+")
-_PAUSE_MIN: Final = 0.005  # seconds between two looks at what another process is fetching: doubled each time
-_PAUSE_MAX: Final = 0.25
 
 
 class _Flight:
@@ -113,14 +101,13 @@ class OriginFetcher:
                 used.
         """
         self._cache = cache
-        self._memory = Memory() if memory is None else memory
+        self._known = Known(cache, Memory() if memory is None else memory, now=now)
         self._timeout = timeout
         self._now = now
         self._resolver = Resolver(resolve)
         self._client = Client(self._resolver, user_agent=user_agent, allow_private=allow_private, tls=tls)
         self._lock = threading.Lock()
         self._flights: dict[tuple[str, str], _Flight] = {}
-        self._silent: dict[str, float] = {}
         self._workers = Workers(WORKERS_MAX)
         self._background = Workers(PREFETCHING_MAX)
         self._closing = threading.Event()
@@ -129,22 +116,7 @@ class OriginFetcher:
 
     def kept(self, urls: Iterable[str]) -> dict[str, OriginFile]:
         """Those of `urls` that need not be asked for, from memory and disk."""
-        now = self._now()
-        found = {}
-        missing = []
-        for url in urls:
-            file = self._memory.get(url, now)
-            if file is not None:
-                found[url] = file
-            elif _is_askable(url):
-                missing.append(url)
-        if missing and self._cache is not None:
-            for url, entry in self._cache.get(missing).items():
-                use = entry.use(now)
-                if use is not None:
-                    self._memory.put(url, entry, use)
-                    found[url] = use.file
-        return found
+        return self._known.files(urls)
 
     def files(self, urls: Iterable[str], for_url: str) -> dict[str, OriginFile]:
         """All of `urls`, in their order; what must be asked for is asked for side by side, and waited for.
@@ -183,10 +155,11 @@ class OriginFetcher:
         Args:
             urls: origin files, each for the pictures of its own origin.
         """
-        now = self._now()
+        wanted = dict.fromkeys(urls)
+        at_hand = self._known.at_hand(wanted)
         origins: dict[str, list[str]] = {}
-        for url in dict.fromkeys(urls):
-            if _is_askable(url) and self._memory.get(url, now) is None:
+        for url in wanted:
+            if is_askable(url) and url not in at_hand:
                 origins.setdefault("/".join(url.split("/", 3)[:3]), []).append(url)
         for group in origins.values():
             self._background.submit(partial(self._prefetch, group))
@@ -209,17 +182,16 @@ class OriginFetcher:
         flights = []
         now = self._now()
         for url in urls:
-            host = _host(url) if _is_askable(url) else ""
+            host = host_of(url) if is_askable(url) else ""
             if not host:
                 found[url] = OriginFile(url, 0, fetched=now)
                 continue
-            picture_host = host if for_url is None else _host(for_url)
+            picture_host = host if for_url is None else host_of(for_url)
             # Whether an address may be asked depends on the picture's host.
             key = (url, "" if picture_host == host else picture_host)
             with self._lock:
-                file = self._memory.get(url, now)  # a flight is there until its file is in memory
-                if file is not None:
-                    found[url] = file
+                if at_hand := self._known.at_hand((url,)):  # a flight is there until its file is in memory
+                    found |= at_hand
                     continue
                 flight = self._flights.get(key)
                 if flight is None:
@@ -257,11 +229,11 @@ class OriginFetcher:
         cache, url = self._cache, flight.url
         if cache is None:
             return self._fetch(flight)
-        pause = _PAUSE_MIN
+        pause = PAUSE_MIN
         while not cache.claim(url):
             if self._closing.wait(pause):
                 return None
-            pause = min(2 * pause, _PAUSE_MAX)
+            pause = min(2 * pause, PAUSE_MAX)
             if found := self.kept((url,)):
                 return found[url]
         try:
@@ -296,60 +268,31 @@ class OriginFetcher:
                 file = exchange.received(
                     answer.status, answer.headers, answer.body, now=self._now(), truncated=answer.truncated
                 )
-        return self._keep(file)
+        return self._known.keep(file)
 
     def _ask(self, url: str, picture_host: str, end: float) -> Answer:
         target = Target.of(url)
         host = f"{target.host}:{target.port}"
         left = end - time.monotonic()
-        if left <= 0 or self._is_silent(host):
+        if left <= 0 or self._known.silent(host):
             raise TimeoutError(f"{host} is not waited for")
         try:
             return self._client.get(target, picture_host, min(left, self._timeout))
         except TimeoutError:
             if left >= self._timeout:  # it had all the time that there is for a host
-                self._silence(host)
+                self._known.silence(host)
             raise
-
-    def _keep(self, file: OriginFile) -> OriginFile:
-        """Keep what was fetched; what is to be used now, which may be an older copy."""
-        entry = None if self._cache is None else self._cache.put(file)
-        if entry is None:
-            entry = self._memory.entry(file.url).after(file)
-        use = entry.use(self._now())
-        if use is None:  # the clock has just been set
-            return file
-        self._memory.put(file.url, entry, use)
-        return use.file
-
-    # -- hosts that do not answer --------------------------------------------------------------------------
-
-    def _is_silent(self, host: str) -> bool:
-        now = self._now()
-        until = self._silent.get(host, 0.0)
-        if now < until <= now + RETRY_AFTER + CLOCK_SKEW:
-            return True
-        return self._cache is not None and self._cache.silent(host)
-
-    def _silence(self, host: str) -> None:
-        until = self._now() + RETRY_AFTER
-        with self._lock:
-            if len(self._silent) >= SILENT_MAX:
-                self._silent.clear()
-            self._silent[host] = until
-        if self._cache is not None:
-            self._cache.silence(host, until)
 
     # -- forks ---------------------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
         """Let no thread change anything until `after_fork`."""
         self._lock.acquire()
-        self._memory.before_fork()
+        self._known.before_fork()
 
     def after_fork(self, *, child: bool) -> None:
         """Go on; a child has none of its parent's threads, nor what they were about."""
-        self._memory.after_fork()
+        self._known.after_fork()
         self._lock.release()
         if child:
             self._flights.clear()
@@ -383,13 +326,3 @@ if hasattr(os, "register_at_fork"):  # not on Windows
         after_in_parent=lambda: _after_fork(child=False),
         after_in_child=lambda: _after_fork(child=True),
     )
-
-
-def _is_askable(url: str) -> bool:
-    return len(url) <= URL_MAX and _ASKABLE.fullmatch(url) is not None
-
-
-def _host(url: str) -> str:
-    with suppress(ValueError):
-        return Target.of(url).host
-    return ""

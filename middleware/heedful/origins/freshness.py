@@ -40,6 +40,7 @@ HEADERS_KEPT: Final = frozenset(
         "expires",
         "last-modified",
         "retry-after",
+        "x-robots-tag",  # of pages, which are kept in the same way
     }
 )
 """Header lines of origin files that are kept: what rules read, and what tells of a version."""

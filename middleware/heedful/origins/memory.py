@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from heedful.origins.freshness import Entry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from heedful.model import OriginFile
     from heedful.origins.freshness import Use
 
@@ -41,15 +43,16 @@ class Memory:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, url: str, now: float) -> OriginFile | None:
-        """The file that is to be used for `url` at `now`, if it is here and need not be asked for."""
-        kept = self._kept.get(url)
-        if kept is None or not kept.use.holds(now):
-            return None
+    def files(self, urls: Iterable[str], now: float) -> dict[str, OriginFile]:
+        """The files that are to be used at `now`: those of `urls` that are here and need not be asked for."""
+        found = {}
         with self._lock:
-            if url in self._kept:  # another thread may have dropped it
-                self._kept.move_to_end(url)
-        return kept.use.file
+            for url in urls:
+                kept = self._kept.get(url)
+                if kept is not None and kept.use.holds(now):
+                    self._kept.move_to_end(url)
+                    found[url] = kept.use.file
+        return found
 
     def entry(self, url: str) -> Entry:
         """What is known of `url`, however old."""

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
-from scrapy.utils.asyncio import is_asyncio_available
-from scrapy.utils.defer import maybe_deferred_to_future
-from twisted.internet.threads import deferToThread
 
 from heedful.body import Body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 class Bodies:
@@ -52,10 +43,3 @@ class Bodies:
         if decoded.headers.get("Content-Encoding") and body.media_type is None:
             raise ValueError("the body's content encoding is not known")
         return body
-
-
-async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Run what blocks beside the crawl, with a reactor or without one."""
-    if is_asyncio_available():
-        return await asyncio.to_thread(function, *args, **kwargs)
-    return await maybe_deferred_to_future(deferToThread(function, *args, **kwargs))

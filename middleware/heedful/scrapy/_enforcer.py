@@ -5,7 +5,10 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import scrapy
 from scrapy import signals
@@ -14,7 +17,7 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from heedful import c2pa
 from heedful.errors import ConfigurationError, LedgerError
-from heedful.ledger import LedgerWriter, Run
+from heedful.ledger import RunLedger
 from heedful.media_type import is_picture
 from heedful.model import (
     Action,
@@ -29,13 +32,15 @@ from heedful.model import (
     Verdict,
     printable,
 )
+from heedful.origins.memory import FILES_MAX
 from heedful.scrapy import _options
-from heedful.scrapy._bodies import Bodies, in_thread
+from heedful.scrapy._bodies import Bodies
 from heedful.scrapy._exceptions import Deferred, LedgerFailed, OptedOut
 from heedful.scrapy._media import PICTURE, wrap_media_pipelines
-from heedful.scrapy._origins import FILES_KEPT, OriginFiles, pairs
+from heedful.scrapy._origins import OriginFiles, pairs
 from heedful.scrapy._pages import PAGE, Pages
 from heedful.scrapy._remotes import Remotes
+from heedful.scrapy._waiting import in_thread
 from heedful.signals.embedded import Watch
 
 if TYPE_CHECKING:
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response as ScrapyResponse
 
     from heedful.body import Body
+    from heedful.gate import Registered
     from heedful.model import OriginFile, Signature
     from heedful.signals.embedded import Embedded
 
@@ -61,6 +67,40 @@ ROBOTS_FORBIDDEN: Final = "Forbidden by robots.txt"
 
 READ_ANYWAY: Final = 64 * 1024
 """Bodies up to this size are read although they are opted out: that keeps the connection usable."""
+
+
+class Stopwatch:
+    """Adds up the CPU seconds that heedful's own code takes in the crawl's thread."""
+
+    __slots__ = ("_begin", "seconds")
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._begin = 0.0
+
+    def __enter__(self) -> None:
+        self._begin = time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.thread_time() - self._begin
+
+
+class _Handed(NamedTuple):
+    """A verdict that the next one who judges the same can take over."""
+
+    stage: Stage
+    response: ScrapyResponse | None
+    verdict: Verdict
+
+
+@dataclass(slots=True, eq=False)
+class _Hop:
+    """What is known of a request, however often it is judged on its way."""
+
+    url: str
+    registered: tuple[Registered, ...]
+    files: dict[str, OriginFile] = field(default_factory=dict)
+    handed: _Handed | None = None
 
 
 class Enforcer:
@@ -84,23 +124,18 @@ class Enforcer:
         self._crawler = crawler
         self.options = _options.read(crawler.settings, now=time.time(), verify=True)
         self.gate = self.options.gate(now=time.time())
-        self.origins = OriginFiles(crawler)
+        self._first = tuple(urlsplit(url).path for url in self.gate.origin_files("http://any.example/"))
+        self.origins = OriginFiles(crawler, self.options.cache)
+        self.stopwatch = Stopwatch()
+        self._hops: WeakKeyDictionary[Request, _Hop] = WeakKeyDictionary()
         self.pages = Pages()
         self._bodies = Bodies(crawler)
         self._remotes = Remotes(
             self.gate.policy.remotes, self.options.cache, str(crawler.settings["USER_AGENT"])
         )
-        run = Run.start(
-            crawler=f"scrapy/{scrapy.__version__}",
-            token=self.gate.token,
-            policy=self.gate.policy,
-            enforced=not self.options.audit,
-            now=time.time(),
-        )
-        assert self.options.ledger is not None  # noqa: S101 - the setting has a default
         try:
-            self._ledger = LedgerWriter(self.options.ledger, run)
-        except LedgerError as error:
+            self._ledger = RunLedger(self.options, self.gate, crawler=f"scrapy/{scrapy.__version__}")
+        except ConfigurationError as error:
             raise ConfigurationError(f"HEEDFUL_LEDGER: {error}") from error
         self._ledger_failed = False
         self._further: dict[str, set[str]] = {}
@@ -121,6 +156,8 @@ class Enforcer:
         self._count("ledger", self.options.ledger)
 
     def _spider_closed(self, spider: Spider) -> None:  # noqa: ARG002
+        self._count("time", round(self.stopwatch.seconds, 6))
+        self.origins.close()
         self._remotes.close()
         for registry in self.gate.registries:
             registry.close()
@@ -131,48 +168,76 @@ class Enforcer:
 
     # -- judging -----------------------------------------------------------------------------------------
 
-    async def judge(self, request: Request, stage: Stage, response: ScrapyResponse | None = None) -> Verdict:
+    async def judge(
+        self,
+        request: Request,
+        stage: Stage,
+        response: ScrapyResponse | None = None,
+        *,
+        again: bool = False,
+    ) -> Verdict:
         """The verdict on a request, or on the response to it, what is missing for it fetched.
 
         A check that raises is a doubt: nothing is stored.
+
+        Args:
+            request: what is judged.
+            stage: the last stage whose input is complete.
+            response: the response to it.
+            again: it is judged once more at once, by the next one on its way.
         """
         url = request.url if response is None else response.url
-        signature = None
+        head, body, signature = None, None, None
         try:
-            head, body = None, None
-            if response is not None:
-                head = Response(response.status, pairs(response.headers), time.time())
-                body = self._bodies.of(request, response) if stage is Stage.BODY else None
-            files = self._at_hand(url)
-            remote = self._remotes.known(url)
-            while isinstance(
-                answer := self._ask(url, request, files, head, stage, remote, body, signature), Needs
-            ):
+            with self.stopwatch:
+                hop = self._hop(request, url)
+                handed, hop.handed = hop.handed, None
+                if handed is not None and handed.stage is stage and handed.response is response:
+                    return handed.verdict
+                if response is not None:
+                    head = Response(response.status, pairs(response.headers), time.time())
+                    body = self._bodies.of(request, response) if stage is Stage.BODY else None
+                files = hop.files = self._at_hand(hop, stage)
+                remote = self._remotes.known(url)
+                answer = self._ask(hop, request, files, head, stage, remote, body)
+            while isinstance(answer, Needs):
                 if answer.remotes:
                     remote |= await self._remotes.ask(answer.remotes, url)
                 if answer.urls:
                     self._note(url, answer)
-                    files |= await self.origins.get(answer.urls)
+                    files |= await self.origins.get(answer.urls, url)
                 if answer.signature and body is not None:
                     signature = await in_thread(c2pa.check, body.data, body.media_type or "")
+                with self.stopwatch:
+                    answer = self._ask(hop, request, files, head, stage, remote, body, signature)
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
             return self._crashed(url, stage, error)
+        if again:
+            hop.handed = _Handed(stage, response, answer)
         return answer
 
     def judge_now(
         self, request: Request, stage: Stage, head: Response, body: Embedded | None = None
     ) -> Verdict | None:
         """As `judge`, from what is at hand; None if that does not suffice."""
+        url = request.url
         try:
-            files, remote = self._at_hand(request.url), self._remotes.known(request.url)
-            answer = self._ask(request.url, request, files, head, stage, remote, body)
+            with self.stopwatch:
+                hop, remote = self._hop(request, url), self._remotes.known(url)
+                answer = self._ask(hop, request, self._at_hand(hop, stage), head, stage, remote, body)
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
-            return self._crashed(request.url, stage, error)
+            return self._crashed(url, stage, error)
         return None if isinstance(answer, Needs) else answer
+
+    def _hop(self, request: Request, url: str) -> _Hop:
+        hop = self._hops.get(request)
+        if hop is None or hop.url != url:
+            hop = self._hops[request] = _Hop(url, self.gate.registered(url))
+        return hop
 
     def _ask(
         self,
-        url: str,
+        hop: _Hop,
         request: Request,
         files: dict[str, OriginFile],
         head: Response | None,
@@ -182,27 +247,30 @@ class Enforcer:
         signature: Signature | None = None,
     ) -> Verdict | Needs:
         return self.gate.judge(
-            url,
+            hop.url,
             origin_files=files,
             page=request.meta.get(PAGE),
             response=head,
             body=body,
             signature=signature,
             remote=remote,
+            registered=hop.registered,
             stage=stage,
             now=time.time(),
         )
 
-    def _at_hand(self, url: str) -> dict[str, OriginFile]:
-        first = self.gate.origin_files(url)
-        return self.origins.kept((*first, *self._further.get(first[0], ()))) if first else {}
+    def _at_hand(self, hop: _Hop, stage: Stage) -> dict[str, OriginFile]:
+        if hop.files and stage is not Stage.ORIGIN:
+            return hop.files  # those with which the request was let go
+        first = self.gate.origin_files(hop.url)
+        return self.origins.at_hand((*first, *self._further.get(first[0], ()))) if first else {}
 
     def _note(self, url: str, needs: Needs) -> None:
         """Remember what an origin's files led to, so that the gate need not ask for it each time."""
         first = self.gate.origin_files(url)
         further = [each for each in needs.urls if each not in first]
         if further:
-            if len(self._further) > FILES_KEPT:
+            if len(self._further) > FILES_MAX:
                 self._further.clear()
             self._further[first[0]] = {*self._further.get(first[0], ()), *further}
 
@@ -225,7 +293,7 @@ class Enforcer:
             OptedOut: it must not be made.
         """
         self._warn_without_contact(request)
-        if request.url in self.gate.origin_files(request.url):
+        if request.url.endswith(self._first) and request.url in self.gate.origin_files(request.url):
             return
         verdict = await self.judge(request, Stage.ORIGIN)
         # What is not known to be a picture is refused only where it must not be contacted, whatever it is;
@@ -245,7 +313,7 @@ class Enforcer:
             return
         # Only a success brings a picture: elsewhere the body stage, where silence is judged, is not reached.
         stage = Stage.BODY if 200 <= response.status < 300 else Stage.HEADERS
-        verdict = await self.judge(request, stage, response)
+        verdict = await self.judge(request, stage, response, again=not final)
         if not picture:
             if verdict.action is not Action.STORE:
                 request.meta[HOPS] = [*request.meta.get(HOPS, ()), verdict]
@@ -337,22 +405,21 @@ class Enforcer:
         )
         if action in {Action.SKIP, Action.DEFER} and avoided:
             self._count("bytes_avoided", avoided)
-        if action is Action.STORE and not self.options.record_stores:
-            return
         hops = request.meta.get("redirect_urls") or [url]
         if self._ledger_failed:
             raise LedgerFailed("The ledger cannot be written.")
         try:
-            self._ledger.record(
-                url,
-                action,
-                verdict,
-                hop_of=hops[0] if hops[0] != url else None,
-                status=response.status if response is not None else None,
-                bytes_read=read,
-                bytes_avoided=avoided,
-                error=error,
-            )
+            with self.stopwatch:
+                self._ledger.record(
+                    url,
+                    action,
+                    verdict,
+                    hop_of=hops[0] if hops[0] != url else None,
+                    status=response.status if response is not None else None,
+                    bytes_read=read,
+                    bytes_avoided=avoided,
+                    error=error,
+                )
         except LedgerError as failure:
             self._stop(failure)
             raise LedgerFailed(str(failure)) from failure

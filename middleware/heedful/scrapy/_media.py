@@ -80,7 +80,7 @@ def _wrap(pipeline: MediaPipeline, enforcer: Enforcer) -> None:
     @functools.wraps(media_to_download)
     async def judged_first(request: Request, info: MediaPipeline.SpiderInfo, *, item: Any = None) -> Any:
         request.meta[PICTURE] = True
-        verdict = await enforcer.judge(request, Stage.ORIGIN)
+        verdict = await enforcer.judge(request, Stage.ORIGIN, again=True)
         if verdict.action is not Action.STORE and not enforcer.options.audit:
             return None  # "not there yet": the request is made, and refused where every request is
         return await ensure_awaitable(media_to_download(request, info, item=item))

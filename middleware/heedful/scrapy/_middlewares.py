@@ -13,6 +13,7 @@ from heedful.scrapy._enforcer import Enforcer
 from heedful.scrapy._exceptions import OptedOut
 from heedful.scrapy._origins import INTERNAL
 from heedful.scrapy._pages import PAGE, signals_of
+from heedful.scrapy._waiting import Listener
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
@@ -38,18 +39,18 @@ class PolicyMiddleware(_Component):
 
     async def process_request(self, request: Request) -> None:
         """Refuse what must not be contacted: on every hop, retry and cache hit."""
-        if not request.meta.get(INTERNAL):
+        if INTERNAL not in request.meta:
             await self._enforcer.before(request)
 
     async def process_response(self, request: Request, response: Response) -> Response:
         """Refuse what is opted out by its headers; record what is released."""
-        if not request.meta.get(INTERNAL):
+        if INTERNAL not in request.meta:
             await self._enforcer.after(request, response, final=True)
         return response
 
     async def process_exception(self, request: Request, exception: Exception) -> None:
         """Record pictures that could not be fetched."""
-        if not request.meta.get(INTERNAL) and not isinstance(exception, OptedOut):
+        if INTERNAL not in request.meta and not isinstance(exception, OptedOut):
             await self._enforcer.failed(request, exception)
 
 
@@ -61,7 +62,7 @@ class GuardMiddleware(_Component):
         self._stopped: WeakKeyDictionary[Request, Verdict] = WeakKeyDictionary()
         self._watched: WeakKeyDictionary[Request, tuple[Watch, Headers]] = WeakKeyDictionary()
         crawler.signals.connect(self.headers_received, signals.headers_received)
-        crawler.signals.connect(self.bytes_received, signals.bytes_received)
+        self._bytes = Listener(crawler, self.bytes_received, signals.bytes_received)
 
     def headers_received(
         self,
@@ -71,7 +72,7 @@ class GuardMiddleware(_Component):
         spider: Spider,  # noqa: ARG002 - part of the signal
     ) -> None:
         """Stop a large body before it is read. An optimisation: some handlers never send this signal."""
-        if request.meta.get(INTERNAL):
+        if INTERNAL in request.meta:
             return
         verdict = self._enforcer.not_to_be_read(request, headers, body_length)
         if verdict is not None:
@@ -79,29 +80,47 @@ class GuardMiddleware(_Component):
         watch = self._enforcer.watch(request, headers, body_length)
         if watch is not None:
             self._watched[request] = watch, headers
+            self._bytes.begin()
 
     def bytes_received(self, data: bytes, request: Request, spider: Spider) -> None:  # noqa: ARG002
         """Stop a large body as soon as it denies. An optimisation, too."""
         watched = self._watched.get(request)
-        if watched is None or not watched[0].feed(data):
+        if watched is None:
             return
-        del self._watched[request]  # it has spoken
+        with self._enforcer.stopwatch:
+            spoken = watched[0].feed(data)
+        if not spoken:
+            return
+        self._forget(request)  # it has spoken
         verdict = self._enforcer.not_to_be_read_on(request, watched[1], watched[0])
         if verdict is not None:
             self._stop(request, verdict)
+
+    def _forget(self, request: Request) -> None:
+        if self._watched.pop(request, None) is not None:
+            self._bytes.end()
 
     def _stop(self, request: Request, verdict: Verdict) -> None:
         self._stopped[request] = verdict
         raise StopDownload(fail=True)  # fail=False: HttpCache would keep the body
 
+    async def process_request(self, request: Request) -> None:
+        """Let our own requests go only where they may: here it is known which proxy they take."""
+        if INTERNAL in request.meta:
+            await self._enforcer.origins.check(request)
+
     async def process_response(self, request: Request, response: Response) -> Response:
         """Refuse what the headers deny, redirects' own headers too, before anything is cached or followed."""
-        if not request.meta.get(INTERNAL):
+        self._forget(request)
+        if INTERNAL in request.meta:
+            await self._enforcer.origins.check_answer(request, response)
+        else:
             await self._enforcer.after(request, response, final=False)
         return response
 
     def process_exception(self, request: Request, exception: Exception) -> None:
         """Turn our own stop into the refusal that it is."""
+        self._forget(request)
         verdict = self._stopped.pop(request, None)
         if verdict is not None and isinstance(exception, StopDownload):
             self._enforcer.refuse(request, verdict, exception.response)

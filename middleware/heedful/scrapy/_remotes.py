@@ -10,7 +10,7 @@ from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 from twisted.internet.defer import Deferred
 
 from heedful.registry.remote import Answer, RemoteRegistry, Unanswered, statement
-from heedful.scrapy._bodies import in_thread
+from heedful.scrapy._waiting import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
