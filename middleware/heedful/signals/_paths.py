@@ -8,11 +8,15 @@ so that `%2F` and `/` stay distinct. A literal `*` or `$` becomes `%2A` or `%24`
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import can_ada
 
 URL_MAX = 16_384
 """Longest URL that is judged, in characters; twice what common servers accept (8 KiB)."""
+
+_REMEMBERED_MAX = 1024
+"""Longest URL of which it is remembered how it is taken apart, in characters."""
 
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPE_OR_FOREIGN = re.compile(r"%[0-9A-Fa-f]{2}|[^!&'()+,\-./:;=?@\[\]_~0-9A-Za-z%]")
@@ -41,8 +45,13 @@ def split_url(url: str) -> tuple[str, str] | None:
 
     None for what is no such URL, or is longer than `URL_MAX`.
     """
-    if len(url) > URL_MAX:
-        return None
+    if len(url) > _REMEMBERED_MAX:
+        return None if len(url) > URL_MAX else _split_url.__wrapped__(url)
+    return _split_url(url)
+
+
+@lru_cache(maxsize=4096)  # a picture's URL is judged at every stage
+def _split_url(url: str) -> tuple[str, str] | None:
     try:
         parsed = can_ada.parse(url)
     except (ValueError, TypeError):  # TypeError: lone surrogates

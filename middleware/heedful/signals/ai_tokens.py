@@ -96,6 +96,11 @@ class _Refused(NamedTuple):
     token: Token
 
 
+def named(robots: Robots, token: str) -> set[str]:
+    """The tokens of the map that stand for training and have a group, in lower case; ours never counts."""
+    return (robots.tokens & token_map().training.keys()) - {token.lower()}
+
+
 def read(robots: Robots, token: str, target: str, source: Source) -> Reading:
     """Whether a path is closed to agents that stand for AI training.
 
@@ -109,10 +114,8 @@ def read(robots: Robots, token: str, target: str, source: Source) -> Reading:
         one denying statement that lists the tokens, their rules and the map's version; or none.
     """
     known = token_map()
-    named = robots.tokens & known.training.keys()
-    named.discard(token.lower())
     refused = []
-    for name in named:
+    for name in named(robots, token):
         group = robots.explicit(name)  # explicit groups only, never that for `*`
         rule = group.refusal(target) if group else None
         if rule:

@@ -28,6 +28,11 @@ _DISALLOW, _ALLOW = "disallowaitraining", "allowaitraining"
 _NAMES: Final = {_DISALLOW: "DisallowAITraining", _ALLOW: "AllowAITraining"}
 
 
+def lines(robots: Robots, token: str) -> list[Line]:
+    """The lines for our token, and those before any User-agent line."""
+    return [line for line in (*robots.preamble, *robots.group(token).records) if line.key in _NAMES]
+
+
 def read(robots: Robots, token: str, target: str, source: Source) -> Reading:
     """Whether the lines for our token, and those before any User-agent line, close a path to training.
 
@@ -40,8 +45,8 @@ def read(robots: Robots, token: str, target: str, source: Source) -> Reading:
     Returns:
         one denying statement when a DisallowAITraining decides, else none.
     """
-    lines = [line for line in (*robots.preamble, *robots.group(token).records) if line.key in _NAMES]
-    if not lines:
+    said = lines(robots, token)
+    if not said:
         return NOTHING
     warnings: list[ParseWarning] = []
 
@@ -52,7 +57,7 @@ def read(robots: Robots, token: str, target: str, source: Source) -> Reading:
 
     decisive: Line | None = None
     rank = (-1, False)
-    for line in lines[:LINES_MAX]:
+    for line in said[:LINES_MAX]:
         if line.value and line.value[0] not in "/*":
             fault("a path that does not start with / or * matches nothing", line)
             continue
@@ -60,8 +65,8 @@ def read(robots: Robots, token: str, target: str, source: Source) -> Reading:
         # the longest match decides, a tie denies
         if (pattern.length, line.key == _DISALLOW) > rank and pattern.matches(target):
             decisive, rank = line, (pattern.length, line.key == _DISALLOW)
-    if len(lines) > LINES_MAX:
-        fault(f"more than {LINES_MAX} lines: the rest is not read", lines[LINES_MAX])
+    if len(said) > LINES_MAX:
+        fault(f"more than {LINES_MAX} lines: the rest is not read", said[LINES_MAX])
     if decisive is None or decisive.key == _ALLOW:
         return Reading((), tuple(warnings))
     statement = Statement(
