@@ -18,7 +18,7 @@ settings.load_profile("heedful")
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_its_own(tmp_path_factory):
-    """Nothing is read from, or left in, the user's cache: ports are used again, with other files behind them."""
+    """Nothing is read from, or left in, the user's cache: ports are used again, by other servers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("HEEDFUL_CACHE", raising=False)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 COLOURS: Final = {"store": "green", "skip": "red", "defer": "yellow", "unknown": "dim"}
 
+SHOWN_EVERY: Final = 1000
+"""After so many records it is shown how many there were: a crawl may write all of them to one file."""
+
 LACKS: Final = {
     Lack.UNSEEN: "were refused before all was seen: they would go on, and what comes then is not known.",
     Lack.REMOTE: "hang on a remote registry that was not asked.",
@@ -90,12 +93,15 @@ def _with_progress(reader: LedgerReader) -> Iterator[Record]:
         TextColumn("Judging again"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("files"),
+        TextColumn("files, {task.fields[records]:,} records"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("", total=len(reader.files))
-        yield from reader.reading(lambda: bars.advance(task))
+        task = bars.add_task("", total=len(reader.files), records=0)
+        for number, record in enumerate(reader.reading(lambda: bars.advance(task)), 1):
+            if number % SHOWN_EVERY == 0:
+                bars.update(task, records=number)
+            yield record
 
 
 def _line(each: Replayed) -> str:

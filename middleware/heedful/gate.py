@@ -326,9 +326,9 @@ class Gate:
             fold.registries.append((name, version))
             found = matches
             if isinstance(body, Body) and registry.has_digests:
-                found = [*matches, *registry.lookup_digests(body.sha256, body.md5)]
+                found = (*matches, *registry.lookup_digests(body.sha256, body.md5))
             if found:
-                for stage, reading in statements_of(name, decide(found, self.policy.purpose, now)):
+                for stage, reading in statements_of(name, decide(list(found), self.policy.purpose, now)):
                     fold.add(stage, reading, PROTOCOL)
 
     def _origin(self, at: _Url, files: Mapping[str, OriginFile]) -> Origin:

@@ -725,3 +725,16 @@ def test_memory_forgets_in_time():
     assert memory.files(["http://0.example/"], end - 1)
     assert not memory.files(["http://0.example/"], end)
     assert memory.entry("http://0.example/").answer is not None
+
+
+def test_what_a_closed_fetcher_was_about_is_free_for_others(cache, fetcher, served, until):
+    """A process that ends in the middle of a fetch keeps no other waiting until its claim has run out."""
+    running = served(Web({"home": Site({"/robots.txt": File(fault=Fault.STALL)})}))
+    url, store = running.url("home", "/robots.txt"), cache()
+    closed = fetcher(store)
+    closed.prefetch([url])
+    until(running, lambda log: len(log) == 1)
+    other = cache()
+    assert not other.claim(url)
+    closed.close()
+    assert other.claim(url)

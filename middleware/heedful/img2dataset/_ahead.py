@@ -1,8 +1,8 @@
 """A process beside the workers that asks the origins of the shards that come next.
 
-A worker decodes pictures in one thread, which Python's lock holds up while other threads of its process fetch
-origin files: at many hosts it would take twice as long. What this process fetches, workers find in the
-machine's cache; what it has not got to yet, they fetch as ever. It is nothing that anything relies on.
+A worker decodes pictures in one thread, and every other thread of its process that fetches origin files holds
+that one up: where hosts are many, it would take half as long again. What this process fetches, the workers
+find in the machine's cache; what it has not got to yet, they fetch as ever: nothing depends on it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import fsspec
 
-from heedful.img2dataset._shard import Worker
+from heedful.img2dataset._shard import _Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from heedful.img2dataset._shard import Guard
 
 AHEAD: Final = 2
-"""Shards for each worker that are asked before it has them: what was asked long before is stale by then."""
+"""Shards for each worker that are asked before it has them; what is asked too early, is stale by then."""
 
 EVERY: Final = 0.2
 """Seconds between two looks at which shards are done."""
+
+END: Final = 5.0
+"""Seconds in which the process ends by itself."""
 
 
 @contextmanager
@@ -38,62 +41,60 @@ def asking_ahead(guard: Guard) -> Iterator[Callable[[str], None]]:
         guard: what the workers are told.
 
     Yields:
-        What is to be told the file of each shard, in the order in which they are downloaded. The process is
-        started with the second one: the first is a worker's before anything else could be done.
+        What is to be told the file of each shard, in their order. The process is started with the second
+        one: at the first, a worker is by then.
     """
-    waiting: list[str] = []
-    telling: list[Connection] = []
     context = multiprocessing.get_context("spawn")
-    running = None
+    reader, writer = context.Pipe(duplex=False)
+    process = context.Process(target=ask, args=(guard, reader), name="heedful ahead", daemon=True)
+    first: list[str] = []
 
     def tell(path: str) -> None:
-        nonlocal running
-        waiting.append(path)
-        if running is None and len(waiting) > 1:
-            reader, writer = context.Pipe(duplex=False)
-            running = context.Process(target=ask, args=(guard, reader), name="heedful ahead", daemon=True)
-            running.start()
+        if not first:
+            first.append(path)
+            return
+        if process.pid is None:
+            process.start()
             reader.close()
-            telling.append(writer)
-        if telling:
-            with suppress(OSError):  # it is gone
-                while waiting:
-                    telling[0].send(waiting.pop(0))
+        with suppress(OSError):  # it is gone
+            writer.send(path)
 
     try:
         yield tell
     finally:
-        for writer in telling:
-            writer.close()
-        if running is not None:
-            running.terminate()
-            running.join()
+        reader.close()
+        writer.close()
+        if process.pid is not None:
+            process.join(END)
+            process.terminate()
+            process.join()
 
 
 def ask(guard: Guard, paths: Connection) -> None:
-    """Ask for what the shards at `paths` need, until there are no more; what the process does."""
+    """What the process does: ask for what the shards at `paths` need, until there is nobody to tell more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its parent
-    worker = Worker(guard)
+    worker = _Process(guard)
+    shards_max = guard.processes * AHEAD
     told: deque[str] = deque()
     asked: list[str] = []
     with worker.enforcer:
         while True:
+            busy = bool(told) and len(asked) < shards_max
             try:
-                busy = told and len(asked) < guard.processes * (1 + AHEAD)
                 while paths.poll(0 if busy else EVERY):
                     told.append(paths.recv())
                     busy = True
             except EOFError:
                 return
-            asked = [path for path in asked if _exists(path)]
-            if told and len(asked) < guard.processes * (1 + AHEAD):
+            asked = [path for path in asked if _is_waiting(path)]
+            if told and len(asked) < shards_max:
                 path = told.popleft()
                 with suppress(OSError, ValueError):  # a worker was quicker, and has removed it
                     worker.ask(path)
                     asked.append(path)
 
 
-def _exists(path: str) -> bool:
+def _is_waiting(path: str) -> bool:
     """Whether a shard is not done yet: img2dataset removes its file then."""
     fs, local = fsspec.core.url_to_fs(path)
     return bool(fs.exists(local))

@@ -24,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 from heedful.configuration import Configuration
 from heedful.errors import ConfigurationError, HeedfulError, LedgerError
 from heedful.img2dataset import _lists, _main, _results
+from heedful.img2dataset._ahead import asking_ahead
 from heedful.img2dataset._rows import RowEnforcer
 from heedful.img2dataset._shard import TAGS, Guard, GuardedDownloader, quiet_albumentations
 from heedful.ledger import RunManifest, start_run
@@ -162,7 +163,7 @@ class _Run:
             for name in DISTRIBUTORS:
                 original = getattr(module, name)
                 restored.callback(setattr, module, name, original)
-                setattr(module, name, self._guarded(original))
+                setattr(module, name, self._guarded(original, ahead=name == DISTRIBUTORS[0]))
             try:
                 yield
             except SystemExit as stop:  # img2dataset's answer to Ctrl-C, which says that all is well
@@ -176,7 +177,7 @@ class _Run:
         if self.failure is not None:
             raise self.failure
 
-    def _guarded(self, original: Callable[..., None]) -> Callable[..., None]:
+    def _guarded(self, original: Callable[..., None], *, ahead: bool) -> Callable[..., None]:
         def distributor(
             processes_count: int, downloader: Any, reader: Any, subjob_size: int, max_shard_retry: int
         ) -> None:
@@ -184,10 +185,14 @@ class _Run:
             output = self.given["output_folder"]
             try:
                 self._check(reader)
-                self.guard = self._prepared(processes_count)
+                self.guard = self._prepared(processes_count, ahead=ahead)
                 guarded = GuardedDownloader(downloader, self.guard)
-                with _results.progress(output, self.shards, self.given["oom_shard_count"]):
-                    original(processes_count, guarded, self._noted(reader), subjob_size, max_shard_retry)
+                with ExitStack() as meanwhile:
+                    width = self.given["oom_shard_count"]
+                    meanwhile.enter_context(_results.progress(output, self.shards, width))
+                    tell = meanwhile.enter_context(asking_ahead(self.guard)) if ahead else _nobody
+                    shards = self._noted(reader, tell)
+                    original(processes_count, guarded, shards, subjob_size, max_shard_retry)
             except Exception as error:  # noqa: BLE001 - raised by `enforced`
                 self.failure = error
 
@@ -205,7 +210,7 @@ class _Run:
         list_, form = self.given["url_list"], self.given["input_format"]
         return ConfigurationError(f"{list_} cannot be read as {form}: {_words(error)}")
 
-    def _prepared(self, processes: int) -> Guard:
+    def _prepared(self, processes: int, *, ahead: bool) -> Guard:
         configuration = self.configuration
         assert configuration.ledger is not None  # noqa: S101 - it was given a default
         run = start_run(configuration, crawler=f"img2dataset/{self.version}", now=time.time())
@@ -234,6 +239,7 @@ class _Run:
             page_col=self.page_col,
             tag=self.tag,
             processes=processes,
+            ahead=ahead,
         )
         unknown = _results.unrecorded(output, guard)
         if unknown:
@@ -244,7 +250,7 @@ class _Run:
             )
         return guard
 
-    def _noted(self, reader: Any) -> Iterator[tuple[int, str]]:
+    def _noted(self, reader: Any, tell: Callable[[str], None]) -> Iterator[tuple[int, str]]:
         shards = iter(reader)
         while True:
             try:
@@ -254,6 +260,7 @@ class _Run:
             except Exception as error:
                 raise self._unreadable(error) from error
             self.shards.append(shard)
+            tell(path)
             yield shard, path
 
     def finished(self, output: str) -> Summary:
@@ -270,6 +277,10 @@ class _Run:
         if faults:
             raise UnfinishedError(faults, summary)
         return summary
+
+
+def _nobody(path: str) -> None:
+    """Who asks ahead where workers do so themselves, as on other machines."""
 
 
 def img2dataset_main() -> ModuleType:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import fsspec
 
 from heedful.enforcer import doubt
-from heedful.errors import LedgerError
+from heedful.errors import HeedfulError, LedgerError
 from heedful.img2dataset._rows import REFUSED, Outcome, RowEnforcer, Rows
 from heedful.ledger import LedgerWriter
 from heedful.model import Action, Stage
@@ -70,6 +70,7 @@ class Guard:
         page_col: the column with the pages' URLs; None: there is none.
         tag: add the columns `TAGS`.
         processes: how many workers there are: so many shards on comes the one that may be this one's next.
+        ahead: another process asks the origins of the shards that come next; else workers do so themselves.
     """
 
     configuration: Configuration
@@ -80,6 +81,7 @@ class Guard:
     page_col: str | None
     tag: bool
     processes: int
+    ahead: bool
 
     def worker(self, shard: int) -> str:
         """The name of a shard's ledger."""
@@ -163,8 +165,9 @@ class _Process:
 
     def download(self, downloader: Any, row: tuple[int, str]) -> tuple[bool, tuple[int, str]]:
         number, path = row
-        asked = self._ahead.pop(path, None) or self._ask(path)
-        self._look_ahead(number, path)
+        asked = self._ahead.pop(path, None) or self.ask(path)
+        if not self.guard.ahead:
+            self._look_ahead(number, path)
         rows = Rows(self.enforcer, *asked)
         self.enforcer.ask_remotes(rows)
         shard = _Shard(self.guard, number, downloader, rows)
@@ -179,7 +182,7 @@ class _Process:
             done: tuple[bool, tuple[int, str]] = guarded(row)
         return done
 
-    def _ask(self, path: str) -> _Asked:
+    def ask(self, path: str) -> _Asked:
         """What a shard asks for, and what registries have about it; its origins are asked meanwhile."""
         import pyarrow as pa  # noqa: PLC0415 - img2dataset brings it
 
@@ -210,7 +213,7 @@ class _Process:
         fs, local = fsspec.core.url_to_fs(following)
         try:
             if fs.exists(local):
-                self._ahead[following] = self._ask(following)
+                self._ahead[following] = self.ask(following)
         except (OSError, ValueError):  # it is just being removed by the worker that had it
             self._ahead.clear()
 
@@ -234,7 +237,7 @@ class _Shard:
         self.audit = guard.configuration.audit
         self.record_stores = guard.configuration.record_stores
         self.tag = guard.tag
-        self.failure: Exception | None = None
+        self.failure: str | None = None
 
     def download_image(self, row: tuple[int, str], *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
         """img2dataset's own, once a row, but for faults that it tries again: a refusal is none."""
@@ -340,8 +343,7 @@ class _GuardedWriter:
         Raises:
             LedgerError, OSError: it could not be done. img2dataset goes on after any error; `close` does not.
         """
-        if self._shard.failure is not None:
-            raise self._shard.failure
+        self._stop_if_failed()
         number = self._shard.number_of(key)
         outcome = self._shard.outcome(number, meta)
         try:
@@ -353,20 +355,20 @@ class _GuardedWriter:
                 meta |= zip(TAGS, (outcome.action.value, outcome.reason, record), strict=True)
             self._inner.write(picture, key, caption, meta)
         except (LedgerError, OSError) as error:
-            self._shard.failure = error
+            self._shard.failure = str(error)
             raise
 
     def close(self) -> None:
         """Close the writer, then the ledger: only then does img2dataset say that the shard is done.
 
         Raises:
-            LedgerError: something could not be recorded: the shard is not done.
-            OSError: something could not be written.
+            HeedfulError: something could not be recorded or written: the shard is not done.
+            OSError: the rest could not be written.
         """
         if self._shard.failure is not None:
             with suppress(Exception):
                 self._inner.close()
-            raise self._shard.failure
+        self._stop_if_failed()
         for number in range(len(self._shard.rows)):
             if number not in self._recorded:
                 self._record(number, self._shard.lost(number))
@@ -374,6 +376,11 @@ class _GuardedWriter:
         (part,) = self._ledger.close()
         totals = {"totals": dict(self._ledger.totals), "counted": self._ledger.counted}
         self._shard.ledger = part._asdict() | totals
+
+    def _stop_if_failed(self) -> None:
+        if self._shard.failure is not None:
+            # A new one: what was raised before would hold on to img2dataset's threads.
+            raise HeedfulError(self._shard.failure)
 
     def _record(self, number: int, outcome: Outcome) -> str | None:
         """The record's id; None: it is of a stored picture, and these are only counted."""

@@ -174,6 +174,8 @@ class OriginFetcher:
         for flight in flights:
             if flight.take():  # nobody has begun, and no worker will
                 self._land(flight, None)
+            elif self._cache is not None:  # with this process it may end, and no other is to wait for it
+                self._cache.release(flight.url)
 
     # -- one file, one flight ------------------------------------------------------------------------------
 

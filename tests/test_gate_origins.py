@@ -1,0 +1,108 @@
+"""What a gate keeps ready of an origin's files: it judges by the files that it is given, and by no others."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from heedful import Gate, Needs, OriginFile, Reason
+from heedful.gate import _READY_BYTES_MAX, _READY_MAX
+
+ORIGIN = "http://art.example"
+ROBOTS = "User-agent: *\nDisallow: {}\n"
+PATHS = (
+    *("/robots.txt", "/.well-known/tdmrep.json", "/ai.txt", "/.well-known/ai.txt", "/ai.json"),
+    *("/.well-known/trust.txt", "/trust.txt"),
+)
+
+
+def files(origin=ORIGIN, **given):
+    """Origin files by their names without slashes and dots; those that are not given are 404."""
+    made = {}
+    for path in PATHS:
+        content = given.get(path.rpartition("/")[2].partition(".")[0], 404)
+        url = origin + path
+        if isinstance(content, str):
+            made[url] = OriginFile(url, 200, body=content.encode(), fetched=1.0)
+        else:
+            made[url] = OriginFile(url, content, fetched=1.0)
+    return made
+
+
+def reason(gate, given, path="/art/1.jpg", origin=ORIGIN):
+    return gate.judge(origin + path, origin_files=given).reason
+
+
+CHANGES = {
+    "robots.txt closes": ({"robots": ROBOTS.format("/none/")}, {"robots": ROBOTS.format("/art/")}),
+    "robots.txt comes": ({}, {"robots": ROBOTS.format("/")}),
+    "robots.txt cannot be read": ({}, {"robots": 503}),
+    "tdmrep.json comes": ({}, {"tdmrep": '[{"location": "/", "tdm-reservation": 1}]'}),
+    "trust.txt comes": ({}, {"trust": "datatrainingallowed=no\n"}),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), CHANGES.values(), ids=CHANGES.keys())
+def test_changed_files_are_read_anew(before, after):
+    gate = Gate("PictureBot")
+    for given in (before, after, before, after):
+        assert reason(gate, files(**given)) is reason(Gate("PictureBot"), files(**given))
+    assert reason(gate, files(**before)) is None
+    assert reason(gate, files(**after)) is not None
+
+
+def test_a_file_that_was_there_can_be_missing():
+    gate = Gate("PictureBot")
+    given = files()
+    assert reason(gate, given) is None
+    del given[f"{ORIGIN}/robots.txt"]
+    assert gate.judge(f"{ORIGIN}/art/1.jpg", origin_files=given) == Needs((f"{ORIGIN}/robots.txt",))
+
+
+def test_each_picture_is_judged_by_its_own_path():
+    gate = Gate("PictureBot")
+    given = files(robots=ROBOTS.format("/closed/") + "User-agent: GPTBot\nDisallow: /art/\n")
+    said = {path: reason(gate, given, path) for path in ("/closed/1.jpg", "/art/1.jpg", "/free/1.jpg")}
+    assert said == {
+        "/closed/1.jpg": Reason.ROBOTS_DISALLOW,
+        "/art/1.jpg": Reason.ROBOTS_AI_TOKEN,
+        "/free/1.jpg": None,
+    }
+
+
+def test_origins_are_told_apart():
+    gate = Gate("PictureBot")
+    for origin, robots in ((ORIGIN, "/"), ("https://art.example", "/none/"), (f"{ORIGIN}:8080", "/")):
+        denied = Reason.ROBOTS_DISALLOW if robots == "/" else None
+        assert reason(gate, files(origin, robots=ROBOTS.format(robots)), origin=origin) is denied
+
+
+def test_what_is_kept_is_bounded():
+    gate = Gate("PictureBot")
+    large = files(robots=ROBOTS.format("/") + "#" * _READY_BYTES_MAX)
+    assert reason(gate, large) is Reason.ROBOTS_DISALLOW
+    assert not gate._origins
+    for number in range(_READY_MAX + 10):
+        origin = f"http://{number}.example"
+        reason(gate, files(origin), origin=origin)
+        assert len(gate._origins) <= _READY_MAX
+
+
+def test_threads_may_share_it():
+    gate = Gate("PictureBot")
+    given = [files(robots=ROBOTS.format("/art/")), files(robots=ROBOTS.format("/none/"))]
+    wrong = []
+
+    def judge(number):
+        for turn in range(200):
+            which = (turn + number) % 2
+            if reason(gate, given[which]) is not (None if which else Reason.ROBOTS_DISALLOW):
+                wrong.append((number, turn))
+
+    threads = [threading.Thread(target=judge, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
