@@ -525,3 +525,24 @@ def test_nothing_raises(url, robots, tdmrep, value):
         response = Response(200, tuple((name, value) for name in names))
         page = Page(url, (), robots)
         assert isinstance(complete(gate, address, made, response=response, page=page), Verdict)
+
+
+@pytest.mark.parametrize(
+    ("age", "status", "told"),
+    [
+        pytest.param(60.0, 200, [], id="fresh"),
+        pytest.param(3650.0, 200, [], id="overdue while a picture came in"),
+        pytest.param(3700.0, 200, ["robots.disallow"], id="a copy"),
+        pytest.param(3700.0, 404, [], id="there was none"),
+    ],
+)
+def test_a_copy_that_stands_in_is_told(age, status, told):
+    hour = (("Cache-Control", "max-age=3600"),)
+    robots = OriginFile(ROBOTS, status, hour, b"User-agent: *\nDisallow: /admin/\n", fetched=1000.0)
+    verdict = complete(Gate("PictureBot"), URL, {ROBOTS: robots}, now=1000.0 + age)
+    assert verdict.action is Action.STORE
+    assert [warning.signal.value for warning in verdict.warnings] == told
+    if told:
+        (warning,) = verdict.warnings
+        assert "an older copy stood in" in warning.message
+        assert warning.evidence.raw == "fetched 1970-01-01T00:16:40.000000+00:00"

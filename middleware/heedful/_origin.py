@@ -5,11 +5,22 @@ Most files say the same of all pictures, or nothing at all; only the rest is ask
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from operator import is_
 from typing import TYPE_CHECKING, Final
 
-from heedful.model import OriginFile, Preference, Reading, Reason, Stage, Statement
+from heedful.model import (
+    OriginFile,
+    ParseWarning,
+    Preference,
+    Reading,
+    Reason,
+    Stage,
+    Statement,
+    isotime,
+)
+from heedful.origins.freshness import lifetime, stale
 from heedful.signals import (
     ai_tokens,
     ai_txt,
@@ -24,7 +35,7 @@ from heedful.signals import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from heedful.fold import Fold
     from heedful.model import Headers, Source
@@ -37,8 +48,19 @@ ROBOTS: Final = "/robots.txt"
 FIRST: Final = (ROBOTS, tdmrep.PATH, *ai_txt.PATHS, trust_txt.PATHS[0])
 """The files that every origin is asked for, side by side."""
 
+GRACE: Final = 60.0
+"""Seconds by which a file may be overdue without a word: so long a picture may take that began in time."""
+
 _ALL: Final = (*FIRST, trust_txt.PATHS[1])
 _SECOND: Final = len(FIRST)
+
+_SIGNALS: Final = {
+    ROBOTS: Reason.ROBOTS_DISALLOW,
+    tdmrep.PATH: Reason.TDMREP,
+    **dict.fromkeys(ai_txt.PATHS, Reason.AI_TXT),
+    **dict.fromkeys(trust_txt.PATHS, Reason.TRUST_TXT),
+}
+"""What warnings about a file are told under."""
 
 
 class Origin:
@@ -50,7 +72,17 @@ class Origin:
         size: bytes of all bodies.
     """
 
-    __slots__ = ("_files", "_readers", "_snapshots", "_typed", "_urls", "announced", "missing", "size")
+    __slots__ = (
+        "_files",
+        "_fresh_until",
+        "_readers",
+        "_snapshots",
+        "_typed",
+        "_urls",
+        "announced",
+        "missing",
+        "size",
+    )
 
     def __init__(
         self, origin: str, files: Mapping[str, OriginFile], token: str, policy_tokens_: Sequence[str]
@@ -82,26 +114,46 @@ class Origin:
                 self.missing.append(self._urls[_SECOND])
             elif not second.absent:
                 self._add(trust_txt.PATHS[1], second, token, policy_tokens_)
+        self._fresh_until = min(
+            (
+                file.fetched + lifetime(file)
+                for file in self._files
+                if file is not None and file.readable and file.fetched is not None
+            ),
+            default=math.inf,
+        )
         self.size = sum(len(file.body) for file in self._files if file is not None)
 
     def is_of(self, files: Mapping[str, OriginFile]) -> bool:
         """Whether it was made of these very files."""
         return all(map(is_, map(files.get, self._urls), self._files))
 
-    def hear(self, target: str, headers: Headers | None, fold: Fold) -> None:
+    def hear(self, target: str, headers: Headers | None, fold: Fold, now: float | None) -> None:
         """Hear what the files say.
 
         Args:
             target: path and query in canonical form.
             headers: those of the picture's response, once it is there.
             fold: hears it.
+            now: Unix time in seconds; None: not known.
         """
+        if now is not None and now >= self._fresh_until + GRACE:
+            fold.add(Stage.ORIGIN, Reading((), tuple(self._stale(now))), "stale")
         fold.snapshots += self._snapshots
         # A URL without an extension is checked again with those of the picture's type.
         media_type = _media_type(headers) if self._typed and headers is not None else ""
         for path, read in self._readers:
             for stage, reading in read(target, media_type):
                 fold.add(stage, reading, path)
+
+    def _stale(self, now: float) -> Iterator[ParseWarning]:
+        """That older copies stand in for files that could not be read anew."""
+        for path, file in zip(_ALL, self._files, strict=True):
+            if file is not None and file.readable and stale(file, now):
+                assert file.fetched is not None  # noqa: S101 - else its age were not known
+                at = file.source.at("response", f"fetched {isotime(file.fetched)}")
+                words = "an older copy stood in, as the file could not be read anew"
+                yield ParseWarning(_SIGNALS[path], words, at)
 
     def _add(self, path: str, file: OriginFile, token: str, policy_tokens_: Sequence[str]) -> None:
         """Take in a file that is there, or cannot be read."""

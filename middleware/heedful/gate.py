@@ -246,7 +246,7 @@ class Gate:
         self._overrule(at, fold, now)
 
         origin = self._origin(at, origin_files)
-        origin.hear(at.target, None if response is None else response.headers, fold)
+        origin.hear(at.target, None if response is None else response.headers, fold, now)
         missing = [*origin.missing, *_licences(at, origin.announced, Stage.ORIGIN, origin_files, fold)]
         linked: list[str] = []
         if response is not None:
