@@ -17,12 +17,15 @@ SECONDS ?= 20
 # Listed URLs of `make bench-registry`.
 N ?= 10000000
 
-.PHONY: demo test test-oldest test-distributed lint format bench bench-registry fuzz clean
+.PHONY: demo test coverage test-oldest test-distributed lint format bench bench-registry fuzz clean
 
 demo: $(RUN)
 	$(BIN)/heedful demo
 
 test: $(DEV)
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+coverage: $(DEV)
 	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
 
 test-oldest: $(OLDEST)

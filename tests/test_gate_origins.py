@@ -11,18 +11,13 @@ from heedful.gate import _READY_BYTES_MAX, _READY_MAX
 
 ORIGIN = "http://art.example"
 ROBOTS = "User-agent: *\nDisallow: {}\n"
-PATHS = (
-    *("/robots.txt", "/.well-known/tdmrep.json", "/ai.txt", "/.well-known/ai.txt", "/ai.json"),
-    *("/.well-known/trust.txt", "/trust.txt"),
-)
 
 
 def files(origin=ORIGIN, **given):
-    """Origin files by their names without slashes and dots; those that are not given are 404."""
+    """Origin files by their names, without folder and extension; those that are not given are 404."""
     made = {}
-    for path in PATHS:
-        content = given.get(path.rpartition("/")[2].partition(".")[0], 404)
-        url = origin + path
+    for url in (*Gate("PictureBot").origin_files(f"{origin}/"), f"{origin}/trust.txt"):
+        content = given.get(url.rpartition("/")[2].partition(".")[0], 404)
         if isinstance(content, str):
             made[url] = OriginFile(url, 200, body=content.encode(), fetched=1.0)
         else:
@@ -62,7 +57,7 @@ def test_a_file_that_was_there_can_be_missing():
 
 def test_each_picture_is_judged_by_its_own_path():
     gate = Gate("PictureBot")
-    given = files(robots=ROBOTS.format("/closed/") + "User-agent: GPTBot\nDisallow: /art/\n")
+    given = files(robots=ROBOTS.format("/closed/") + "User-agent: CCBot\nDisallow: /art/\n")
     said = {path: reason(gate, given, path) for path in ("/closed/1.jpg", "/art/1.jpg", "/free/1.jpg")}
     assert said == {
         "/closed/1.jpg": Reason.ROBOTS_DISALLOW,
