@@ -101,3 +101,14 @@ def test_threads_may_share_it():
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_second_location_is_asked_once_all_else_is_there():
+    gate = Gate("PictureBot")
+    known = {url: file for url, file in files().items() if url != f"{ORIGIN}/trust.txt"}
+    robots = known.pop(f"{ORIGIN}/robots.txt")
+    needs = gate.judge(f"{ORIGIN}/1.jpg", origin_files=known)
+    assert needs.urls == (robots.url,)
+    assert gate.judge(f"{ORIGIN}/1.jpg", origin_files={**known, robots.url: robots}).urls == (
+        f"{ORIGIN}/trust.txt",
+    )

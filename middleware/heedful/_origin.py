@@ -109,9 +109,9 @@ class Origin:
                 self._add(path, file, token, policy_tokens_)
         first, second = self._files[_SECOND - 1 :]
         if first is not None and _absent_trust(first):
-            # The second location is asked only when the first is absent.
+            # The second location is asked only when the first is absent, and all else has not decided.
             if second is None:
-                self.missing.append(self._urls[_SECOND])
+                self.missing += () if self.missing else (self._urls[_SECOND],)
             elif not second.absent:
                 self._add(trust_txt.PATHS[1], second, token, policy_tokens_)
         self._fresh_until = min(

@@ -81,9 +81,9 @@ def test_it_goes_so_far_ahead_and_no_further(guard, shard, sites, tmp_path):
     with asking_ahead(guard) as tell:
         for path in shards:
             tell(path)
-        wait_until_asked(sites, set(names[1 : AHEAD + 1]))
-        assert asked(sites) == set(names[1 : AHEAD + 1])  # the first is a worker's
-        (tmp_path / "1.feather").unlink()  # it is done
+        wait_until_asked(sites, set(names[: AHEAD + 1]))
+        assert asked(sites) == set(names[: AHEAD + 1])
+        (tmp_path / "0.feather").unlink()  # it is done
         wait_until_asked(sites, {names[AHEAD + 1]})
         assert names[AHEAD + 2] not in asked(sites)
     assert running() == []

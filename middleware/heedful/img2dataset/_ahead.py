@@ -42,22 +42,23 @@ def asking_ahead(guard: Guard) -> Iterator[Callable[[str], None]]:
 
     Yields:
         What is to be told the file of each shard, in their order. The process is started with the second
-        one: at the first, a worker is by then.
+        one: a single shard is asked by its worker.
     """
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=ask, args=(guard, reader), name="heedful ahead", daemon=True)
-    first: list[str] = []
+    untold: list[str] = []
 
     def tell(path: str) -> None:
-        if not first:
-            first.append(path)
+        untold.append(path)
+        if len(untold) == 1 and process.pid is None:
             return
         if process.pid is None:
-            process.start()
+            process.start()  # sooner ready than a worker, which imports img2dataset
             reader.close()
         with suppress(OSError):  # it is gone
-            writer.send(path)
+            while untold:
+                writer.send(untold.pop(0))
 
     try:
         yield tell
@@ -73,8 +74,8 @@ def asking_ahead(guard: Guard) -> Iterator[Callable[[str], None]]:
 def ask(guard: Guard, paths: Connection) -> None:
     """What the process does: ask for what the shards at `paths` need, until there is nobody to tell more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its parent
-    worker = _Process(guard)
-    shards_max = guard.processes * AHEAD
+    worker = _Process(guard, ahead=True)
+    shards_max = guard.processes * (1 + AHEAD)
     told: deque[str] = deque()
     asked: list[str] = []
     with worker.enforcer:

@@ -158,9 +158,11 @@ class _Process:
             cls._now = cls(guard)
         return cls._now
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, *, ahead: bool = False) -> None:
         self.guard = guard
         self.enforcer = RowEnforcer(guard.configuration)
+        self._ask_first = True
+        self._ask_all = ahead or not guard.ahead
         self._ahead: dict[str, _Asked] = {}
 
     def download(self, downloader: Any, row: tuple[int, str]) -> tuple[bool, tuple[int, str]]:
@@ -192,11 +194,13 @@ class _Process:
         urls = _texts(table, "url")
         pages = None if self.guard.page_col is None else _texts(table, self.guard.page_col)
         registered = self._registered(urls)
-        self.enforcer.prefetch(
-            url
-            for url, known in zip(urls, registered, strict=True)
-            if known is not None and not any(each.matches for each in known)
-        )
+        if self._ask_all or self._ask_first:  # the process that asks ahead may just be starting
+            self.enforcer.prefetch(
+                url
+                for url, known in zip(urls, registered, strict=True)
+                if known is not None and not any(each.matches for each in known)
+            )
+        self._ask_first = False
         return _Asked(urls, pages, registered)
 
     def _registered(self, urls: Sequence[str]) -> Sequence[tuple[Registered, ...] | None]:
