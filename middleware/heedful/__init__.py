@@ -3,6 +3,7 @@
 The adapters live in `heedful.scrapy` and its siblings; importing this package needs none of their libraries.
 """
 
+from heedful._version import __version__
 from heedful.errors import ConfigurationError, Deferred, HeedfulError, LedgerError, OptedOut
 from heedful.gate import Gate
 from heedful.model import (
@@ -21,8 +22,6 @@ from heedful.model import (
     Verdict,
 )
 from heedful.policy import Policy
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Action",

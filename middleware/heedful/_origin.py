@@ -51,7 +51,9 @@ FIRST: Final = (ROBOTS, tdmrep.PATH, *ai_txt.PATHS, trust_txt.PATHS[0])
 GRACE: Final = 60.0
 """Seconds by which a file may be overdue without a word: so long a picture may take that began in time."""
 
-_ALL: Final = (*FIRST, trust_txt.PATHS[1])
+ALL: Final = (*FIRST, trust_txt.PATHS[1])
+"""These, and the one that is asked where its first location is empty."""
+
 _SECOND: Final = len(FIRST)
 
 _SIGNALS: Final = {
@@ -95,7 +97,7 @@ class Origin:
             token: our product token.
             policy_tokens_: the tokens that stand for training.
         """
-        self._urls = tuple([origin + path for path in _ALL])
+        self._urls = tuple([origin + path for path in ALL])
         self._files = tuple(map(files.get, self._urls))
         self.missing: list[str] = []
         self.announced: tuple[rsl.Announcement, ...] = ()
@@ -148,7 +150,7 @@ class Origin:
 
     def _stale(self, now: float) -> Iterator[ParseWarning]:
         """That older copies stand in for files that could not be read anew."""
-        for path, file in zip(_ALL, self._files, strict=True):
+        for path, file in zip(ALL, self._files, strict=True):
             if file is not None and file.readable and stale(file, now):
                 assert file.fetched is not None  # noqa: S101 - else its age were not known
                 at = file.source.at("response", f"fetched {isotime(file.fetched)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from platformdirs import user_cache_path
 
+from heedful._version import __version__
 from heedful.errors import ConfigurationError
 from heedful.gate import Gate
 from heedful.ledger.writer import absolute
@@ -148,7 +149,7 @@ class Configuration:
     def user_agent(self) -> str:
         """The honest User-Agent: token, contact, and what it is that crawls."""
         contact = f" (+{self.contact})" if self.contact else ""
-        return f"{self.token}{contact} heedful/{_version()}"
+        return f"{self.token}{contact} heedful/{__version__}"
 
 
 def cache_folder(given: str | Path | None) -> Path:
@@ -159,9 +160,3 @@ def cache_folder(given: str | Path | None) -> Path:
     """
     folder = given or os.environ.get("HEEDFUL_CACHE")
     return Path(folder).absolute() if folder else user_cache_path("heedful")
-
-
-def _version() -> str:
-    from heedful import __version__  # noqa: PLC0415 - the package is still being imported at the top
-
-    return __version__

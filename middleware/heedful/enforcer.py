@@ -16,31 +16,28 @@ from typing import TYPE_CHECKING, Final, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from heedful import c2pa
+from heedful._origin import ALL, ROBOTS
 from heedful.body import Body
 from heedful.configuration import Configuration
 from heedful.content_encoding import undone
 from heedful.errors import Deferred, LedgerError, OptedOut
-from heedful.gate import _SPEAKING
+from heedful.gate import SPEAKING
+from heedful.judging import READ_ANYWAY, Crashes, OriginFileUrls, doubt
 from heedful.ledger import RunLedger
 from heedful.model import (
-    RAW_MAX,
     Action,
-    Evidence,
     Needs,
     Page,
-    Preference,
-    Reason,
     Stage,
     Statement,
     Verdict,
-    printable,
 )
 from heedful.origins import TIMEOUT
 from heedful.origins.addresses import Place, literal, place
 from heedful.origins.cache import OriginCache
 from heedful.origins.fetch import OriginFetcher
 from heedful.registry.remote import RemoteRegistry, statement
-from heedful.signals import meta_robots, trust_txt
+from heedful.signals import meta_robots
 from heedful.signals._paths import split_url
 
 if TYPE_CHECKING:
@@ -55,16 +52,6 @@ if TYPE_CHECKING:
     from heedful.policy import Policy
 
 logger = logging.getLogger(__name__)
-
-READ_ANYWAY: Final = 64 * 1024
-"""Bytes up to which a body is read although it is opted out: that keeps the connection usable."""
-
-_FURTHER_MAX: Final = 20_000
-"""Origins of which it is remembered what their files led to."""
-
-_CRASHES_MAX: Final = 100
-"""Different faults of which the traceback is logged."""
-
 
 _NOT_MODIFIED: Final = 304
 """The status that sends a cache to what it has: nothing was fetched."""
@@ -153,14 +140,13 @@ class Enforcer:
         self.configuration = configuration
         self._refusals = {Action.SKIP: opted_out, Action.DEFER: deferred}
         self._now = now
-        self._lock = threading.Lock()
         self._recording = threading.Lock()
-        self._further: dict[str, tuple[str, ...]] = {}
-        self._crashes: set[str] = set()
+        self._crashes = Crashes()
         self._ledger_failed: LedgerError | None = None
         self._warned = bool(configuration.contact)
         with ExitStack() as opened:
             self.gate = configuration.gate(now=now())
+            self._origin_files = OriginFileUrls(self.gate)
             for registry in self.gate.registries:
                 opened.callback(registry.close)
             cache = OriginCache(configuration.cache, now=now)
@@ -309,7 +295,7 @@ class Enforcer:
         try:
             return self._page_doubt(hop, url)
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
-            return self._crashed(hop.url, Stage.PAGE, error)
+            return self._crashes.doubt(hop.url, Stage.PAGE, error)
 
     def _page_doubt(self, hop: Hop, url: str) -> Verdict | None:
         if isinstance(known := self._ask(hop, Stage.URL, {}), Verdict) and known.action is Action.SKIP:
@@ -330,12 +316,10 @@ class Enforcer:
         """Have the origin files of pictures fetched in the background; returns at once."""
         wanted: dict[str, None] = {}
         for url in urls:
-            first = self.gate.origin_files(url)
+            first = self._origin_files.of(url)
             if first and first[0] not in wanted:
-                origin = first[0].removesuffix("/robots.txt")
-                wanted |= dict.fromkeys(
-                    (*first, origin + trust_txt.PATHS[1], *self._further.get(first[0], ()))
-                )
+                origin = first[0].removesuffix(ROBOTS)
+                wanted |= dict.fromkeys((*(origin + path for path in ALL), *first))
         self.origins.prefetch(wanted)
 
     async def before_async(self, hop: Hop) -> None:
@@ -373,14 +357,14 @@ class Enforcer:
                 if not isinstance(answer, Needs):
                     return answer
                 if answer.urls:
-                    self._note(hop.url, answer)
+                    self._origin_files.note(hop.url, answer)
                     files |= self.origins.files(answer.urls, hop.url)
                 if answer.remotes:
                     hop.remote |= self._told(answer.remotes, hop.url)
                 if answer.signature and body is not None:
                     signature = c2pa.check(body.data, body.media_type or "")
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
-            return self._crashed(hop.url, stage, error)
+            return self._crashes.doubt(hop.url, stage, error)
 
     def _judge_body(self, hop: Hop, response: Response, data: bytes) -> Verdict:
         if response.status == _PARTIAL:
@@ -392,7 +376,7 @@ class Enforcer:
             if body.media_type is None:  # else the header is wrong, and the picture there to be judged
                 return doubt(hop.url, Stage.BODY, "the content encoding cannot be undone", str(error))
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
-            return self._crashed(hop.url, Stage.BODY, error)
+            return self._crashes.doubt(hop.url, Stage.BODY, error)
         return self.judge(hop, Stage.BODY, response, body)
 
     async def _prepare(self, hop: Hop, stage: Stage, response: Response | None = None) -> None:
@@ -401,7 +385,7 @@ class Enforcer:
             files = self._files(hop)
             while isinstance(answer := self._ask(hop, stage, files, response), Needs):
                 if answer.urls:
-                    self._note(hop.url, answer)
+                    self._origin_files.note(hop.url, answer)
                     files |= await self.origins.files_async(answer.urls, hop.url)
                 if answer.remotes:
                     hop.remote |= await asyncio.to_thread(self._told, answer.remotes, hop.url)
@@ -433,20 +417,8 @@ class Enforcer:
     def _files(self, hop: Hop) -> dict[str, OriginFile]:
         """The origin files of a hop, as far as they are at hand; to be added to."""
         if hop.files is None:
-            first = self.gate.origin_files(hop.url)
-            hop.files = self.origins.kept((*first, *self._further.get(first[0], ()))) if first else {}
+            hop.files = self.origins.kept(self._origin_files.of(hop.url))
         return hop.files
-
-    def _note(self, url: str, needs: Needs) -> None:
-        """Remember what an origin's files led to, so that the gate need not ask for it each time."""
-        first = self.gate.origin_files(url)
-        further = tuple(each for each in needs.urls if each not in first)
-        if further:
-            with self._lock:
-                if len(self._further) > _FURTHER_MAX:
-                    self._further.clear()
-                known = self._further.get(first[0], ())
-                self._further[first[0]] = tuple(dict.fromkeys(known + further))
 
     def _told(self, names: Iterable[str], url: str) -> dict[str, Statement]:
         """What remote registries say of a URL."""
@@ -455,16 +427,6 @@ class Enforcer:
             remote = self._remotes[name]
             told[name] = statement(remote.ask((url,))[url], url, remote.config)
         return told
-
-    def _crashed(self, url: str, stage: Stage, error: Exception) -> Verdict:
-        words = f"{type(error).__name__}: {error}"
-        with self._lock:
-            new = words not in self._crashes and len(self._crashes) < _CRASHES_MAX
-            if new:
-                self._crashes.add(words)
-        if new:
-            logger.error("A check failed, the picture is not stored: %s", printable(url), exc_info=error)
-        return doubt(url, stage, "the check failed", words)
 
     # -- recording -----------------------------------------------------------------------------------------
 
@@ -539,11 +501,4 @@ def read_anyway(length: int) -> bool:
 
 def speaks(response: Response) -> bool:
     """Whether any header of a response is one that is read for opt-outs."""
-    return any(name.lower() in _SPEAKING for name, _ in response.headers)
-
-
-def doubt(url: str, stage: Stage, rule: str, raw: str) -> Verdict:
-    """What could not be determined: the URL is deferred."""
-    evidence = Evidence(url, "check", raw[:RAW_MAX])
-    statement = Statement(Reason.UNDETERMINED, Preference.UNDETERMINED, rule, evidence)
-    return Verdict(url, Action.DEFER, (Reason.UNDETERMINED,), stage, (statement,))
+    return any(name.lower() in SPEAKING for name, _ in response.headers)

@@ -7,7 +7,7 @@ licence lifts a deny.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from heedful.model import (
     REASON_ORDER,
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from heedful.model import ParseWarning, Reading, Statement
     from heedful.policy import Policy
+
+OVERRIDE: Final = "override"
+"""What the operator's own word is heard under."""
 
 
 class Fold:
@@ -75,7 +78,7 @@ class Fold:
     def license(self, statement: Statement) -> None:
         """Hear the operator's licence; one for a part of training does not cover all of it."""
         if statement.covers in {Purpose.TRAIN_ANY, self._policy.purpose}:
-            self._licences.append(Heard(Stage.URL, "override", statement))
+            self._licences.append(Heard(Stage.URL, OVERRIDE, statement))
 
     def verdict(self, url: str, stage: Stage, supposing: Iterable[Statement] = ()) -> Verdict:
         """The verdict, if `stage` is the last one whose input is complete.

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from heedful._origin import FIRST, Origin, undetermined
 from heedful.body import Body
 from heedful.errors import ConfigurationError
-from heedful.fold import Fold
+from heedful.fold import OVERRIDE, Fold
 from heedful.model import (
     STAGE_ORDER,
     Action,
@@ -250,7 +250,7 @@ class Gate:
         missing = [*origin.missing, *_licences(at, origin.announced, Stage.ORIGIN, origin_files, fold)]
         linked: list[str] = []
         if response is not None:
-            headers = tuple([header for header in response.headers if header[0].lower() in _SPEAKING])
+            headers = tuple([header for header in response.headers if header[0].lower() in SPEAKING])
             if headers:
                 self._headers(headers, Source(url, fetched=response.fetched), fold)
                 links = rsl.linked(headers, url)
@@ -295,7 +295,7 @@ class Gate:
                 asked.add(each.protocol)
                 if each.protocol not in self._remotes:
                     continue
-            elif each.protocol == _OVERRIDE:
+            elif each.protocol == OVERRIDE:
                 continue
             elif statement.rule.endswith(_NOT_CHECKED):
                 rule = statement.rule.removesuffix(_NOT_CHECKED)
@@ -419,10 +419,6 @@ def _unjudgeable(url: str) -> Verdict:
     return Verdict(url, Action.DEFER, (Reason.UNDETERMINED,), Stage.URL, (statement,))
 
 
-_OVERRIDE: Final = "override"
-"""What the operator's own word is heard under."""
-
-
 # -- overrides -------------------------------------------------------------------------------------------
 
 
@@ -457,7 +453,7 @@ class _CompiledOverride:
 
     def add_to(self, fold: Fold) -> None:
         if self.override.ruling is Ruling.DENY:
-            fold.add(Stage.URL, Reading((self._statement,)), _OVERRIDE)
+            fold.add(Stage.URL, Reading((self._statement,)), OVERRIDE)
         else:
             fold.license(self._statement)
 
@@ -528,5 +524,5 @@ def _read_headers(headers: Headers, token: str) -> tuple[tuple[str, Reading], ..
     )
 
 
-_SPEAKING: Final = frozenset({*_HEADER_READERS, "tdm-policy", "link"})
+SPEAKING: Final = frozenset({*_HEADER_READERS, "tdm-policy", "link"})
 """The header lines that anybody reads: most responses have none, and are passed over at once."""

@@ -13,6 +13,7 @@ from enum import Enum
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from heedful._origin import ROBOTS
 from heedful.gate import Gate
 from heedful.model import STAGE_ORDER, Action, Heard, Needs, Preference, Reason, Source, Stage, Statement
 from heedful.origins import FILE_MAX
@@ -31,8 +32,6 @@ CHECK: Final = "check"
 """What a doubt of our own, which no file or header said, is heard under."""
 
 _BEFORE_CONTACT: Final = frozenset({Stage.URL, Stage.ORIGIN, Stage.PAGE})
-
-_ROBOTS: Final = "/robots.txt"
 
 _FILES_MAX: Final = 4096
 
@@ -251,15 +250,15 @@ class Replay:
     def _policy_tokens(self, url: str, snapshots: Mapping[str, str]) -> list[Heard] | None:
         """What the groups of policy tokens say; None: the file is no longer kept."""
         parts = split_url(url)
-        sha256 = snapshots.get(parts[0] + _ROBOTS) if parts else None
+        sha256 = snapshots.get(parts[0] + ROBOTS) if parts else None
         if parts is None or sha256 is None:
             return []
         parsed = self._robots(sha256)
         if parsed is None:
             return None
-        source = Source(parts[0] + _ROBOTS, sha256)
+        source = Source(parts[0] + ROBOTS, sha256)
         reading = policy_tokens.read(parsed, self._policy.policy_tokens, parts[1], source)
-        return [Heard(Stage.ORIGIN, _ROBOTS, statement) for statement in reading.statements]
+        return [Heard(Stage.ORIGIN, ROBOTS, statement) for statement in reading.statements]
 
 
 @cache

@@ -180,7 +180,7 @@ ABSENT = {url: OriginFile(url, 404) for url in (*GATE.origin_files(URL), "https:
 
 
 def read_headers(headers: Headers) -> None:
-    speaking = tuple(header for header in headers if header[0].lower() in gate._SPEAKING)
+    speaking = tuple(header for header in headers if header[0].lower() in gate.SPEAKING)
     if speaking:
         GATE._headers(speaking, SOURCE, Fold(GATE._effects, GATE.policy))
 

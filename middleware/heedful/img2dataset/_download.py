@@ -26,7 +26,7 @@ from heedful.errors import ConfigurationError, HeedfulError, LedgerError
 from heedful.img2dataset import _lists, _main, _results
 from heedful.img2dataset._ahead import asking_ahead
 from heedful.img2dataset._rows import RowEnforcer
-from heedful.img2dataset._shard import TAGS, Guard, GuardedDownloader, quiet_albumentations
+from heedful.img2dataset._shard import TAGS, Guard, GuardedDownloader, environment, quiet_albumentations
 from heedful.ledger import RunManifest, start_run
 
 if TYPE_CHECKING:
@@ -159,7 +159,8 @@ class _Run:
         before = set(multiprocessing.active_children())
         with ExitStack() as restored:
             restored.enter_context(_sigint_kept())
-            restored.enter_context(_python_of_spark())
+            # Spark's workers are to run this very Python, with all that is installed for it.
+            restored.enter_context(environment(_PYSPARK_PYTHON, sys.executable))
             for name in DISTRIBUTORS:
                 original = getattr(module, name)
                 restored.callback(setattr, module, name, original)
@@ -363,15 +364,3 @@ def _sigint_kept() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _python_of_spark() -> Iterator[None]:
-    """Let Spark's workers run this very Python, with all that is installed for it."""
-    given = _PYSPARK_PYTHON in os.environ
-    os.environ.setdefault(_PYSPARK_PYTHON, sys.executable)
-    try:
-        yield
-    finally:
-        if not given:
-            os.environ.pop(_PYSPARK_PYTHON, None)

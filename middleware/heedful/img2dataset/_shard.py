@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import fsspec
 
-from heedful.enforcer import doubt
 from heedful.errors import HeedfulError, LedgerError
 from heedful.img2dataset._rows import REFUSED, Outcome, RowEnforcer, Rows
+from heedful.judging import doubt
 from heedful.ledger import LedgerWriter
 from heedful.model import Action, Stage
 from heedful.registry import RegistryError
@@ -32,6 +32,7 @@ from heedful.urllib import Handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from types import ModuleType
 
     from heedful.configuration import Configuration
@@ -85,12 +86,7 @@ class Guard:
 
     def worker(self, shard: int) -> str:
         """The name of a shard's ledger."""
-        return shard_worker(self.dataset, shard)
-
-
-def shard_worker(dataset: str, shard: int) -> str:
-    """The name of the part of the ledger that a shard writes."""
-    return f"{dataset}-shard-{shard:05d}"
+        return f"{self.dataset}-shard-{shard:05d}"
 
 
 class GuardedDownloader:
@@ -120,16 +116,21 @@ def _unpacked(downloader: bytes, guard: Guard) -> GuardedDownloader:
         return GuardedDownloader(pickle.loads(downloader), guard)  # noqa: S301 - our own, from the parent
 
 
-@contextmanager
-def quiet_albumentations() -> Iterator[None]:
+def quiet_albumentations() -> AbstractContextManager[None]:
     """Let img2dataset be imported without anybody on the network being asked."""
-    given = NO_UPDATE in os.environ
-    os.environ.setdefault(NO_UPDATE, "1")
+    return environment(NO_UPDATE, "1")
+
+
+@contextmanager
+def environment(name: str, value: str) -> Iterator[None]:
+    """Let a variable of the environment have a value, as long as this lasts, if it has none."""
+    given = name in os.environ
+    os.environ.setdefault(name, value)
     try:
         yield
     finally:
         if not given:
-            os.environ.pop(NO_UPDATE, None)
+            os.environ.pop(name, None)
 
 
 _SHARDS: Final = threading.Lock()

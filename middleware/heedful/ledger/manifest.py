@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from heedful._version import __version__
 from heedful.errors import LedgerError
-from heedful.ledger.writer import Part, unwritable
+from heedful.ledger.writer import PART, Part, unwritable
 from heedful.model import isotime
 from heedful.registry._manifest import NAME
 
@@ -57,7 +58,7 @@ class RunManifest:
             "schema": SCHEMA,
             "run": run.id,
             "crawler": run.crawler,
-            "heedful": _version(),
+            "heedful": __version__,
             "python": platform.python_version(),
             "token": run.token,
             "enforced": run.enforced,
@@ -106,8 +107,8 @@ class RunManifest:
             data = json.dumps(self._data, indent=1).encode() + b"\n"
             if isinstance(fs, LocalFileSystem):
                 fs.makedirs(folder, exist_ok=True)
-                fs.pipe_file(path + ".part", data)
-                fs.mv(path + ".part", path)
+                fs.pipe_file(path + PART, data)
+                fs.mv(path + PART, path)
             else:
                 fs.pipe_file(path, data)
         except Exception as error:  # whatever a remote file system raises
@@ -165,9 +166,3 @@ def _registry(registry: Registry) -> dict[str, Any]:
         "folder": str(registry.folder),
         "sha256": hashlib.sha256(manifest).hexdigest(),
     }
-
-
-def _version() -> str:
-    from heedful import __version__  # noqa: PLC0415 - the package is still being imported at the top
-
-    return __version__

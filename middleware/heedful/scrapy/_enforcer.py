@@ -7,7 +7,6 @@ import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import scrapy
@@ -16,23 +15,20 @@ from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.httpobj import urlparse_cached
 
 from heedful import c2pa
+from heedful._origin import FIRST
 from heedful.errors import ConfigurationError, LedgerError
+from heedful.judging import READ_ANYWAY, Crashes, OriginFileUrls
 from heedful.ledger import RunLedger
 from heedful.media_type import is_picture
 from heedful.model import (
     Action,
-    Evidence,
     Needs,
-    Preference,
-    Reason,
     Response,
     Source,
     Stage,
     Statement,
     Verdict,
-    printable,
 )
-from heedful.origins.memory import FILES_MAX
 from heedful.scrapy import _options
 from heedful.scrapy._bodies import Bodies
 from heedful.scrapy._exceptions import Deferred, LedgerFailed, OptedOut
@@ -64,9 +60,6 @@ RECORDED: Final = "heedful_recorded"
 
 ROBOTS_FORBIDDEN: Final = "Forbidden by robots.txt"
 """What Scrapy's robots middleware, which has no exception of its own, says."""
-
-READ_ANYWAY: Final = 64 * 1024
-"""Bodies up to this size are read although they are opted out: that keeps the connection usable."""
 
 
 class Stopwatch:
@@ -124,7 +117,6 @@ class Enforcer:
         self._crawler = crawler
         self.options = _options.read(crawler.settings, now=time.time(), verify=True)
         self.gate = self.options.gate(now=time.time())
-        self._first = tuple(urlsplit(url).path for url in self.gate.origin_files("http://any.example/"))
         self.origins = OriginFiles(crawler, self.options.cache)
         self.stopwatch = Stopwatch()
         self._hops: WeakKeyDictionary[Request, _Hop] = WeakKeyDictionary()
@@ -138,8 +130,8 @@ class Enforcer:
         except ConfigurationError as error:
             raise ConfigurationError(f"HEEDFUL_LEDGER: {error}") from error
         self._ledger_failed = False
-        self._further: dict[str, set[str]] = {}
-        self._crashes: set[str] = set()
+        self._origin_files = OriginFileUrls(self.gate)
+        self._crashes = Crashes()
         self._warned = bool(self.options.contact)
         user_agent = str(crawler.settings["USER_AGENT"])
         if self.gate.token.lower() not in user_agent.lower():
@@ -204,14 +196,14 @@ class Enforcer:
                 if answer.remotes:
                     remote |= await self._remotes.ask(answer.remotes, url)
                 if answer.urls:
-                    self._note(url, answer)
+                    self._origin_files.note(url, answer)
                     files |= await self.origins.get(answer.urls, url)
                 if answer.signature and body is not None:
                     signature = await in_thread(c2pa.check, body.data, body.media_type or "")
                 with self.stopwatch:
                     answer = self._ask(hop, request, files, head, stage, remote, body, signature)
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
-            return self._crashed(url, stage, error)
+            return self._crashes.doubt(url, stage, error)
         if again:
             hop.handed = _Handed(stage, response, answer)
         return answer
@@ -226,7 +218,7 @@ class Enforcer:
                 hop, remote = self._hop(request, url), self._remotes.known(url)
                 answer = self._ask(hop, request, self._at_hand(hop, stage), head, stage, remote, body)
         except Exception as error:  # noqa: BLE001 - a doubt, whatever it was
-            return self._crashed(url, stage, error)
+            return self._crashes.doubt(url, stage, error)
         return None if isinstance(answer, Needs) else answer
 
     def _hop(self, request: Request, url: str) -> _Hop:
@@ -262,27 +254,7 @@ class Enforcer:
     def _at_hand(self, hop: _Hop, stage: Stage) -> dict[str, OriginFile]:
         if hop.files and stage is not Stage.ORIGIN:
             return hop.files  # those with which the request was let go
-        first = self.gate.origin_files(hop.url)
-        return self.origins.at_hand((*first, *self._further.get(first[0], ()))) if first else {}
-
-    def _note(self, url: str, needs: Needs) -> None:
-        """Remember what an origin's files led to, so that the gate need not ask for it each time."""
-        first = self.gate.origin_files(url)
-        further = [each for each in needs.urls if each not in first]
-        if further:
-            if len(self._further) > FILES_MAX:
-                self._further.clear()
-            self._further[first[0]] = {*self._further.get(first[0], ()), *further}
-
-    def _crashed(self, url: str, stage: Stage, error: Exception) -> Verdict:
-        words = f"{type(error).__name__}: {error}"
-        if words not in self._crashes and len(self._crashes) < 100:
-            self._crashes.add(words)
-            logger.error("A check failed, the picture is not stored: %s", printable(url), exc_info=error)
-        statement = Statement(
-            Reason.UNDETERMINED, Preference.UNDETERMINED, "the check failed", Evidence(url, "check", words)
-        )
-        return Verdict(url, Action.DEFER, (Reason.UNDETERMINED,), stage, (statement,))
+        return self.origins.at_hand(self._origin_files.of(hop.url))
 
     # -- what the middlewares ask ------------------------------------------------------------------------
 
@@ -293,7 +265,7 @@ class Enforcer:
             OptedOut: it must not be made.
         """
         self._warn_without_contact(request)
-        if request.url.endswith(self._first) and request.url in self.gate.origin_files(request.url):
+        if request.url.endswith(FIRST) and request.url in self.gate.origin_files(request.url):
             return
         verdict = await self.judge(request, Stage.ORIGIN)
         # What is not known to be a picture is refused only where it must not be contacted, whatever it is;

@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from heedful._version import __version__
 from heedful.errors import ConfigurationError
 from heedful.model import RAW_MAX, printable
 from heedful.registry.remote._answers import Answer, Unanswered
@@ -322,8 +323,6 @@ def _key(config: RemoteConfig, environ: Mapping[str, str]) -> str | None:
 
 
 def _user_agent() -> str:
-    from heedful import __version__  # noqa: PLC0415 - heedful imports policies, and these import registries
-
     return f"heedful/{__version__}"
 
 
