@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 
 from heedful.configuration import cache_folder
-from heedful.errors import ConfigurationError, LedgerError
+from heedful.errors import ConfigurationError
 from heedful.explain import _show as show
 from heedful.explain._hosts import Near, host_of, nearest, summarise
 from heedful.explain._lines import Lines
@@ -82,12 +82,11 @@ def explain(
     host = host_of(question, certain=by_host)
     if by_host and host is None:
         raise click.UsageError(f"{printable(question)!r} is not a host.")
-    with _configuration_faults():
-        lines = Lines(*ledgers)
-        if host is not None:
-            found = _explain_host(lines, host, latest, as_json=as_json)
-        else:
-            found = _explain_url(lines, question, cache, in_full=in_full, as_json=as_json)
+    lines = Lines(*ledgers)
+    if host is not None:
+        found = _explain_host(lines, host, latest, as_json=as_json)
+    else:
+        found = _explain_url(lines, question, cache, in_full=in_full, as_json=as_json)
     _tell_faults(lines)
     if not found:
         sys.exit(NOT_FOUND)
@@ -184,9 +183,8 @@ def retry(
     Each URL stands as it was first asked for, once, unless a later decision has settled it: a store that
     was recorded, a skip, or a failure.
     """
-    with _configuration_faults():
-        lines = Lines(*ledgers)
-        found = leftovers(lines, failed=failed, reasons=[Reason(reason) for reason in reasons])
+    lines = Lines(*ledgers)
+    found = leftovers(lines, failed=failed, reasons=[Reason(reason) for reason in reasons])
     urls = [each for each in found if each.writable]
     as_csv = out is not None and out.suffix.lower() == ".csv"
     if out is not None:
@@ -228,15 +226,6 @@ def _tell(urls: Sequence[Leftover], left_out: int, *, as_csv: bool) -> None:
 
 
 # -- both ------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _configuration_faults() -> Iterator[None]:
-    """A ledger that cannot be read is for the user to mend."""
-    try:
-        yield
-    except LedgerError as error:
-        raise ConfigurationError(str(error)) from error
 
 
 def _print(renderables: Iterable[RenderableType]) -> None:

@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from heedful.configuration import cache_folder
-from heedful.errors import ConfigurationError, LedgerError
 from heedful.ledger import LedgerReader, read_manifests
 from heedful.model import Purpose, printable
 from heedful.origins.cache import OriginCache
@@ -62,8 +61,6 @@ def replay(ledgers: tuple[str, ...], policy: str, listed: bool, cache: str | Non
         for each in replaying.of(_with_progress(reader)):
             if listed and each.changes:
                 click.echo(_line(each))
-    except LedgerError as error:
-        raise ConfigurationError(str(error)) from error
     finally:
         kept.close()
     if as_json and not listed:

@@ -9,7 +9,6 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from heedful.errors import ConfigurationError, LedgerError
 from heedful.ledger.verify import ACTIONS, verify
 from heedful.model import printable
 
@@ -38,10 +37,7 @@ def verify_command(ledgers: tuple[str, ...], as_json: bool) -> None:  # noqa: FB
         def progress(file: str) -> None:
             bars.update(task, description=f"Reading {printable(file.rpartition('/')[2])}")
 
-        try:
-            done = verify(ledgers, progress=progress)
-        except LedgerError as error:
-            raise ConfigurationError(str(error)) from error
+        done = verify(ledgers, progress=progress)
     if as_json:
         click.echo(json.dumps(done.as_dict()))
     else:
