@@ -6,10 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import settings
+
+from heedful import Page
+from heedful.ledger import LedgerReader
+from heedful.testing import GALLERY, serve
 
 # The machine's speed is not what is tested.
 settings.register_profile("heedful", deadline=None, derandomize=True)
@@ -42,6 +47,44 @@ def heedful():
         )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def gallery():
+    """The gallery, served."""
+    with serve(GALLERY) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def registry(gallery, tmp_path_factory):
+    """The gallery's registry, built."""
+    return gallery.registry(tmp_path_factory.mktemp("registry") / "gallery.heed")
+
+
+@pytest.fixture(scope="module")
+def pages(gallery):
+    """The pages of the gallery, by the URLs of the pictures on them."""
+    found = {}
+    for exhibit in GALLERY.exhibits:
+        url = gallery.url(exhibit.shown_on or exhibit.site)
+        with urllib.request.build_opener().open(url) as answer:
+            html = answer.read().decode()
+            found[gallery.exhibit_url(exhibit)] = Page(url, tuple(answer.headers.items()), html)
+    return found
+
+
+@pytest.fixture
+def records(tmp_path):
+    """Read what is in the test's ledger, all of which must be whole."""
+
+    def read():
+        reader = LedgerReader(str(tmp_path / "ledger"))
+        found = list(reader)
+        assert reader.faults == []
+        return found
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,7 @@ import json
 
 import pytest
 
-from heedful.testing import GALLERY, TOKEN, serve
-
-
-@pytest.fixture(scope="module")
-def gallery():
-    with serve() as running:
-        yield running
+from heedful.testing import GALLERY, TOKEN
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from heedful import ConfigurationError, Deferred, LedgerError, OptedOut, Page, R
 from heedful.configuration import Configuration
 from heedful.content_encoding import CODINGS_MAX, DECODED_MAX, undone
 from heedful.enforcer import READ_ANYWAY, Enforcer, Hop, Options, speaks
-from heedful.ledger import LedgerReader
 from heedful.model import Action, Reason, Stage
 from heedful.origins.cache import OriginCache
 from heedful.origins.fetch import OriginFetcher
@@ -67,17 +66,6 @@ def make(tmp_path):
     yield make
     for enforcer in opened:
         enforcer.close()
-
-
-@pytest.fixture
-def records(tmp_path):
-    def read():
-        reader = LedgerReader(str(tmp_path / "ledger"))
-        found = list(reader)
-        assert reader.faults == []
-        return found
-
-    return read
 
 
 def fetch(enforcer, hop, response=OK, body=PICTURE):

@@ -11,7 +11,6 @@ import pytest
 import heedful
 from heedful import Action, ConfigurationError, LedgerError, Page, Reason
 from heedful.httpx import PAGE, AsyncTransport, Deferred, OptedOut, Transport
-from heedful.ledger import LedgerReader
 from heedful.testing import GALLERY, Fault, File, Picture, Site, Web, embed, identify, redirect, serve
 
 PICTURE = Picture(1, "JPEG").render()
@@ -50,42 +49,9 @@ def web():
         yield running
 
 
-@pytest.fixture(scope="module")
-def gallery():
-    with serve(GALLERY) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def registry(gallery, tmp_path_factory):
-    return gallery.registry(tmp_path_factory.mktemp("registry") / "gallery.heed")
-
-
-@pytest.fixture(scope="module")
-def pages(gallery):
-    """The pages of the gallery, by the URLs of the pictures on them."""
-    found = {}
-    for exhibit in GALLERY.exhibits:
-        answer = httpx.get(gallery.url(exhibit.shown_on or exhibit.site))
-        page = Page(str(answer.url), tuple(answer.headers.multi_items()), answer.text)
-        found[gallery.exhibit_url(exhibit)] = page
-    return found
-
-
 @pytest.fixture
 def options(tmp_path):
     return {"token": "PictureBot", "ledger": tmp_path / "ledger", "cache": tmp_path / "cache"}
-
-
-@pytest.fixture
-def records(tmp_path):
-    def read():
-        reader = LedgerReader(str(tmp_path / "ledger"))
-        found = list(reader)
-        assert reader.faults == []
-        return found
-
-    return read
 
 
 class Client:

@@ -6,7 +6,6 @@ import inspect
 import io
 import pickle
 import re
-import urllib.request
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +21,6 @@ from urllib3.util import Retry
 import heedful
 from heedful import Action, ConfigurationError, LedgerError, Page, Reason
 from heedful.configuration import Configuration
-from heedful.ledger import LedgerReader
 from heedful.requests import Adapter, Deferred, OptedOut, Session, found_on
 from heedful.testing import GALLERY, Fault, File, Picture, Site, Web, embed, identify, redirect, serve
 
@@ -78,29 +76,6 @@ def web():
         yield running
 
 
-@pytest.fixture(scope="module")
-def gallery():
-    with serve(GALLERY) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def registry(gallery, tmp_path_factory):
-    return gallery.registry(tmp_path_factory.mktemp("registry") / "gallery.heed")
-
-
-@pytest.fixture(scope="module")
-def pages(gallery):
-    """The pages of the gallery, by the URLs of the pictures on them."""
-    found = {}
-    for exhibit in GALLERY.exhibits:
-        url = gallery.url(exhibit.shown_on or exhibit.site)
-        with urllib.request.build_opener().open(url) as answer:
-            html = answer.read().decode()
-            found[gallery.exhibit_url(exhibit)] = Page(url, tuple(answer.headers.items()), html)
-    return found
-
-
 @pytest.fixture
 def options(tmp_path):
     return {"token": "PictureBot", "ledger": tmp_path / "ledger", "cache": tmp_path / "cache"}
@@ -118,17 +93,6 @@ def make(options):
     yield make
     for session in opened:
         session.close()
-
-
-@pytest.fixture
-def records(tmp_path):
-    def read():
-        reader = LedgerReader(str(tmp_path / "ledger"))
-        found = list(reader)
-        assert reader.faults == []
-        return found
-
-    return read
 
 
 def outcome(get):

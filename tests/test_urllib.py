@@ -12,10 +12,9 @@ from urllib.response import addinfourl
 import pytest
 
 import heedful
-from heedful import Action, ConfigurationError, LedgerError, Page, Reason
+from heedful import Action, ConfigurationError, LedgerError, Reason
 from heedful.configuration import Configuration
 from heedful.enforcer import Enforcer, Hop
-from heedful.ledger import LedgerReader
 from heedful.testing import GALLERY, Fault, File, Picture, Site, Web, embed, identify, redirect, serve
 from heedful.urllib import Deferred, Handler, OptedOut
 
@@ -60,29 +59,6 @@ def web():
         yield running
 
 
-@pytest.fixture(scope="module")
-def gallery():
-    with serve(GALLERY) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def registry(gallery, tmp_path_factory):
-    return gallery.registry(tmp_path_factory.mktemp("registry") / "gallery.heed")
-
-
-@pytest.fixture(scope="module")
-def pages(gallery):
-    """The pages of the gallery, by the URLs of the pictures on them."""
-    found = {}
-    for exhibit in GALLERY.exhibits:
-        url = gallery.url(exhibit.shown_on or exhibit.site)
-        with urllib.request.build_opener().open(url) as answer:
-            html = answer.read().decode()
-            found[gallery.exhibit_url(exhibit)] = Page(url, tuple(answer.headers.items()), html)
-    return found
-
-
 @pytest.fixture
 def make(tmp_path):
     opened = []
@@ -96,17 +72,6 @@ def make(tmp_path):
     yield make
     for handler in opened:
         handler.close()
-
-
-@pytest.fixture
-def records(tmp_path):
-    def read():
-        reader = LedgerReader(str(tmp_path / "ledger"))
-        found = list(reader)
-        assert reader.faults == []
-        return found
-
-    return read
 
 
 def asked(url, **kwargs):
