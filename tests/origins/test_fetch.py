@@ -738,3 +738,20 @@ def test_what_a_closed_fetcher_was_about_is_free_for_others(cache, fetcher, serv
     assert not other.claim(url)
     closed.close()
     assert other.claim(url)
+
+
+def test_what_is_claimed_for_later_is_not_waited_for(cache, fetcher, served, until):
+    """A prefetch claims an origin's files at once; who needs one of them sooner has it with that claim."""
+    sites = {"home": Site({"/robots.txt": File(fault=Fault.STALL), "/ai.txt": File(b"User-Agent: *\n")})}
+    running = served(Web(sites))
+    urls = [running.url("home", path) for path in ("/robots.txt", "/ai.txt")]
+    store = cache()
+    origins = fetcher(store)
+    origins.prefetch(urls)
+    until(running, lambda log: len(log) == 1)
+    other = cache()
+    assert other.claim_all(urls) == set()
+    origins.prefetch(urls)  # of another picture: what is claimed stays so
+    assert origins.files(urls[1:], urls[1])[urls[1]].body == b"User-Agent: *\n"
+    assert other.claim_all(urls) == {urls[1]}  # it is there, and free
+    assert [hit.path for hit in running.log] == ["/robots.txt", "/ai.txt"]

@@ -22,7 +22,7 @@ from heedful.origins.freshness import CLOCK_SKEW, HEADERS_KEPT, LIFETIME_MAX, ST
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
 CACHE_MAX: Final = 2**30
@@ -177,9 +177,13 @@ class OriginCache:
         Look again with `get` when it is: another may just have finished. A claim ends with `put` or
         `release`, or by itself.
         """
+        return bool(self.claim_all((url,)))
+
+    def claim_all(self, urls: Collection[str]) -> set[str]:
+        """Those of `urls` that it is for the caller to ask for, as `claim` has it, at the price of one."""
         owner = self._owner()
-        claimed = self._file.run(lambda connection: self._claim(connection, url, owner))
-        return claimed is not False
+        claimed = self._file.run(lambda connection: self._claim(connection, urls, owner))
+        return set(urls) if claimed is None else claimed
 
     def release(self, url: str) -> None:
         """Give up a claim without a result."""
@@ -268,12 +272,13 @@ class OriginCache:
             connection.execute(_RELEASE, (file.url, owner))
         return entry
 
-    def _claim(self, connection: sqlite3.Connection, url: str, owner: str) -> bool:
+    def _claim(self, connection: sqlite3.Connection, urls: Collection[str], owner: str) -> set[str]:
         with transaction(connection):
             now = self._now()  # not before: others claim while this one waits to write
             end = now + self._lease
             # What ends later than a claim could comes from before the clock was set back.
-            return connection.execute(_CLAIM, (url, owner, end, now, end + CLOCK_SKEW)).rowcount > 0
+            rest = owner, end, now, end + CLOCK_SKEW
+            return {url for url in urls if connection.execute(_CLAIM, (url, *rest)).rowcount > 0}
 
     def _decompressed(self, packed: bytes | None) -> bytes:
         if not isinstance(packed, bytes):
