@@ -112,3 +112,19 @@ def test_a_second_location_is_asked_once_all_else_is_there():
     assert gate.judge(f"{ORIGIN}/1.jpg", origin_files={**known, robots.url: robots}).urls == (
         f"{ORIGIN}/trust.txt",
     )
+
+
+@pytest.mark.parametrize("place", ["/robots.txt", "/ai.txt", "/trust.txt", "/.well-known/tdmrep.json"])
+def test_a_file_that_is_announced_as_a_licence_is_read_as_both(place):
+    """An origin's file is read by its place's grammar, and once more as the RSL document that it is not."""
+    gate = Gate("PictureBot")
+    robots = ROBOTS.format("/closed/") + f"License: {ORIGIN}{{}}\n"
+    elsewhere = files(robots=robots.format("/licence.xml"))
+    elsewhere[f"{ORIGIN}/licence.xml"] = OriginFile(f"{ORIGIN}/licence.xml", 200, body=b"no licence")
+    given = files(robots=robots.format(place), ai="no licence", trust="no licence", tdmrep="[]")
+    for path in ("/art/1.jpg", "/closed/1.jpg"):
+        assert reason(gate, given, path) is reason(gate, elsewhere, path)
+    heard = gate.judge(f"{ORIGIN}/art/1.jpg", origin_files=given).heard
+    assert f"{ORIGIN}{place}" in {
+        each.statement.evidence.source_url for each in heard if each.protocol == "rsl"
+    }

@@ -6,7 +6,6 @@ Most files say the same of all pictures, or nothing at all; only the rest is ask
 from __future__ import annotations
 
 import math
-from functools import partial
 from operator import is_
 from typing import TYPE_CHECKING, Final
 
@@ -167,17 +166,17 @@ class Origin:
         self._snapshots.append((file.url, file.sha256))
         source = file.source
         if path == ROBOTS:
-            parsed = file.parsed(partial(robots.parse, file.body, truncated=file.truncated))
+            parsed = file.parsed(as_robots)
             self.announced = rsl.announced(parsed, token, file.url)
             self._add_robots(parsed, token, policy_tokens_, source)
         elif path == tdmrep.PATH:
-            entries = file.parsed(partial(tdmrep.parse_file, file.body))
+            entries = file.parsed(as_tdmrep)
             self._add_by_path(path, lambda target: entries.read(target, source))
         elif path in ai_txt.PATHS:
             self._typed = True
-            self._readers.append((path, _ai_txt_reader(_ai_txt(file), token, source)))
+            self._readers.append((path, _ai_txt_reader(file.parsed(as_ai_txt), token, source)))
         else:
-            self._add_constant(path, _trust(file).read(source))
+            self._add_constant(path, file.parsed(as_trust_txt).read(source))
 
     def _add_robots(
         self, parsed: robots.Robots, token: str, policy_tokens_: Sequence[str], source: Source
@@ -238,17 +237,36 @@ def _ai_txt_reader(text: ai_txt.AiTxt, token: str, source: Source) -> _Read:
     return read
 
 
-def _ai_txt(file: OriginFile) -> ai_txt.AiTxt:
-    content_type = _content_type(file.headers)
-    return file.parsed(partial(ai_txt.parse, file.body, content_type, truncated=file.truncated))
+# -- what `OriginFile.parsed` is asked for ---------------------------------------------------------------
+
+
+def as_robots(file: OriginFile) -> robots.Robots:
+    """A file read as robots.txt."""
+    return robots.parse(file.body, truncated=file.truncated)
+
+
+def as_tdmrep(file: OriginFile) -> tdmrep.TdmRep:
+    """A file read as tdmrep.json."""
+    return tdmrep.parse_file(file.body)
+
+
+def as_ai_txt(file: OriginFile) -> ai_txt.AiTxt:
+    """A file read as ai.txt or ai.json."""
+    return ai_txt.parse(file.body, _content_type(file.headers), truncated=file.truncated)
+
+
+def as_trust_txt(file: OriginFile) -> trust_txt.TrustTxt:
+    """A file read as trust.txt."""
+    return trust_txt.parse(file.body, truncated=file.truncated)
+
+
+def as_rsl(file: OriginFile) -> rsl.Document:
+    """A file read as an RSL document."""
+    return rsl.parse(file.body)
 
 
 def _absent_trust(file: OriginFile) -> bool:
-    return file.absent or (file.readable and _trust(file).absent)
-
-
-def _trust(file: OriginFile) -> trust_txt.TrustTxt:
-    return file.parsed(partial(trust_txt.parse, file.body, truncated=file.truncated))
+    return file.absent or (file.readable and file.parsed(as_trust_txt).absent)
 
 
 def undetermined(file: OriginFile, reason: Reason, switch: str | None) -> Reading:

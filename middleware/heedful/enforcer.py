@@ -305,7 +305,7 @@ class Enforcer:
             return doubt(hop.url, Stage.PAGE, "its page may not be fetched", str(barred))
         file = self.origins.files((url,), url)[url]
         if file.readable:
-            html = file.parsed(lambda: "".join(meta_robots.tags(file.body)))
+            html = file.parsed(_tags)
             hop.page = Page(url, file.headers, html, file.fetched)
         elif file.unreachable:
             words = f"status {file.status}" if file.status else "no answer"
@@ -492,6 +492,11 @@ class Enforcer:
             return
         self._warned = True
         logger.warning("No contact is set: site owners cannot reach you. Give a URL or a mail address.")
+
+
+def _tags(page: OriginFile) -> str:
+    """What a page says of its pictures, in the form that `Page` wants."""
+    return "".join(meta_robots.tags(page.body))
 
 
 def read_anyway(length: int) -> bool:

@@ -324,7 +324,9 @@ class OriginFile:
     fetched: float | None = None
     truncated: bool = False
     sha256: str = field(init=False)
-    _parsed: list[Any] = field(init=False, repr=False, compare=False, default_factory=list)
+    _parsed: dict[Callable[..., Any], Any] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sha256", hashlib.sha256(self.body).hexdigest())
@@ -333,11 +335,11 @@ class OriginFile:
         args = (self.url, self.status, self.headers, self.body, self.fetched, self.truncated)
         return type(self), args
 
-    def parsed(self, parse: Callable[[], _T]) -> _T:
+    def parsed(self, parse: Callable[[OriginFile], _T]) -> _T:
         """What `parse` makes of this file; asked once, then remembered as long as this value lives."""
-        if not self._parsed:
-            self._parsed.append(parse())
-        return self._parsed[0]  # type: ignore[no-any-return]
+        if parse not in self._parsed:
+            self._parsed[parse] = parse(self)
+        return self._parsed[parse]  # type: ignore[no-any-return]
 
     @property
     def readable(self) -> bool:

@@ -61,6 +61,11 @@ class AiTxt:
         self._cut = cut
         self._rules: dict[str, _Rules] = {}
 
+    @property
+    def absent(self) -> bool:
+        """There is no such file: what came in its place is of neither dialect."""
+        return self._sections is None and self._fields is None
+
     def read(self, token: str, target: str, source: Source, media_type: str | None = None) -> Reading:
         """What the file says of training on one picture.
 
