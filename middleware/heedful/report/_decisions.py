@@ -37,7 +37,7 @@ FROM records WHERE epoch(time) >= coalesce(
 """
 
 
-class _Pool:
+class Pool:
     """Values, each once, and found again by their number."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ def newest(tables: LedgerTables, rows: int) -> dict[str, Any]:
         LedgerError: they cannot be read.
     """
     found = tables.rows(_NEWEST, {"rows": rows}) if rows else []
-    words, details = _Pool(), _Pool()
+    words, details = Pool(), Pool()
     actions = {action.value: number for number, action in enumerate(Action)}
     columns: dict[str, list[Any]] = {
         "time": [row["time"] for row in found],
@@ -80,9 +80,9 @@ def newest(tables: LedgerTables, rows: int) -> dict[str, Any]:
         ],
     }
     for name in _PLAIN:
-        columns[name] = [_safe(row[name]) for row in found]
+        columns[name] = [safe(row[name]) for row in found]
     for name in _WORDS:
-        columns[name] = [words.number(row[name] or "", _safe) for row in found]
+        columns[name] = [words.number(row[name] or "", safe) for row in found]
     return {
         "actions": list(actions),
         "columns": columns,
@@ -111,11 +111,12 @@ def _compact(value: Any) -> Any:
         return {key: _compact(each) for key, each in value.items() if each not in {None, ""}}
     if isinstance(value, list):
         return [_compact(each) for each in value]
-    return _safe(value)
+    return safe(value)
 
 
 @lru_cache(maxsize=65_536)
-def _safe(value: Any) -> Any:
+def safe(value: Any) -> Any:
+    """A value as it is, a text so that all of it can be seen."""
     if not isinstance(value, str) or value.isprintable():
         return value
     return "\n".join(map(printable, value.split("\n")))

@@ -61,7 +61,7 @@ def _sections(totals: Totals, top: int) -> Iterator[Table]:
     yield _run(totals)
 
 
-def _table(title: str, *columns: str, caption: str | None = None) -> Table:
+def table_of(title: str, *columns: str, caption: str | None = None) -> Table:
     """A table; columns whose names begin with `#` hold figures."""
     table = Table(
         title=title, title_justify="left", title_style="bold", caption=caption, caption_justify="left"
@@ -91,7 +91,7 @@ def _more(shown: int, there: int, what: str) -> str | None:
 
 
 def _actions(totals: Totals) -> Table:
-    table = _table("Decisions", "", "#count", "#share")
+    table = table_of("Decisions", "", "#count", "#share")
     for action, word in DONE.items():
         count = getattr(totals.actions, action.value)
         table.add_row(
@@ -109,7 +109,7 @@ def _actions(totals: Totals) -> Table:
 
 
 def _reasons(totals: Totals) -> Table:
-    table = _table("By reason", "reason", "stage", "action", "#count", "#share")
+    table = table_of("By reason", "reason", "stage", "action", "#count", "#share")
     for row in totals.reasons:
         action = Action(row.action)
         table.add_row(
@@ -124,14 +124,14 @@ def _reasons(totals: Totals) -> Table:
 
 def _hosts(totals: Totals) -> Table:
     more = _more(len(totals.by_host), totals.hosts, "hosts")
-    table = _table("By host", "host", *(f"#{word}" for word in DONE.values()), caption=more)
+    table = table_of("By host", "host", *(f"#{word}" for word in DONE.values()), caption=more)
     for row in totals.by_host:
         table.add_row(_text(row.host or "(none)"), *_figures(row.counts))
     return table
 
 
 def _lists(totals: Totals) -> Table:
-    table = _table("By registry list", "registry", "list", "#skips", "#of all skips")
+    table = table_of("By registry list", "registry", "list", "#skips", "#of all skips")
     for row in totals.lists:
         table.add_row(
             _text(row.registry),
@@ -146,7 +146,7 @@ def _days(totals: Totals, top: int) -> Table:
     """The newest days; `top` rows."""
     newest = totals.days[-top:]
     more = f"and {len(totals.days) - len(newest):,} rows before" if len(totals.days) > len(newest) else None
-    table = _table(
+    table = table_of(
         "By day (UTC) and crawler", "day", "crawler", *(f"#{word}" for word in DONE.values()), caption=more
     )
     for row in newest:
@@ -155,7 +155,7 @@ def _days(totals: Totals, top: int) -> Table:
 
 
 def _retries(totals: Totals) -> Table:
-    table = _table(
+    table = table_of(
         "Deferred: to ask again in a later run",
         *("host", "reason", "#URLs"),
         caption=_more(sum(row.urls for row in totals.retries), totals.to_retry, "URLs"),
@@ -168,7 +168,7 @@ def _retries(totals: Totals) -> Table:
 
 
 def _malformed(totals: Totals) -> Table:
-    table = _table(
+    table = table_of(
         "Malformed signals",
         *("signal", "what is wrong", "#times", "for example"),
         caption=_more(sum(row.count for row in totals.malformed), totals.warnings, "of other kinds"),
@@ -181,7 +181,7 @@ def _malformed(totals: Totals) -> Table:
 
 
 def _overruled(totals: Totals) -> Table:
-    table = _table("Conflicting signals: what was overruled", "signal", "said", "decision", "#times")
+    table = table_of("Conflicting signals: what was overruled", "signal", "said", "decision", "#times")
     for row in totals.overruled:
         action = Action(row.action)
         table.add_row(
@@ -194,7 +194,7 @@ def _overruled(totals: Totals) -> Table:
 
 
 def _run(totals: Totals) -> Table:
-    table = _table("Under", "", "")
+    table = table_of("Under", "", "")
     table.show_header = False
     for what, words in (
         ("policy", (f"{name}  {digest[:12]}" for name, digest in totals.policies)),
@@ -213,7 +213,7 @@ def _joined(words: Iterable[str]) -> Text:
 
 def _faults(totals: Totals, top: int) -> Table:
     shown: Sequence[object] = totals.faults[: max(top, FAULTS_SHOWN)]
-    table = _table(
+    table = table_of(
         "Lines that are no records",
         "where and why",
         caption=_more(len(shown), len(totals.faults), "lines"),
