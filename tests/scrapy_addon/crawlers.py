@@ -65,6 +65,16 @@ class Plain(scrapy.Spider):
         self.seen.append(words)
 
 
+class Head(Plain):
+    """Asks for URLs by HEAD."""
+
+    name = "head"
+
+    async def start(self):
+        async for request in super().start():
+            yield request.replace(method="HEAD")
+
+
 class PagePlain(scrapy.Spider):
     """Follows links, and asks for the pictures of pages itself, handing on whatever meta there is."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from heedful import Reason
 from heedful.scrapy import SETTINGS
-from heedful.scrapy._enforcer import HOPS, RECORDED
+from heedful.scrapy._enforcer import HEADERS_ONLY, HOPS, LISTED, RECORDED
 from heedful.scrapy._media import PICTURE, SKIPPED
 from heedful.scrapy._options import REQUIRED
 from heedful.scrapy._origins import INTERNAL, Counted
@@ -41,7 +41,8 @@ def test_every_setting_has_an_entry_that_begins_with_its_default():
 
 
 def test_every_meta_key_and_item_field_has_an_entry():
-    assert entries("Request meta keys").keys() == {PICTURE, PAGE, HOPS, RECORDED, INTERNAL}
+    keys = {PICTURE, HEADERS_ONLY, LISTED, PAGE, HOPS, RECORDED, INTERNAL}
+    assert entries("Request meta keys").keys() == keys
     assert entries("Item fields").keys() == {SKIPPED}
 
 

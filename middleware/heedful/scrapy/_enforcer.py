@@ -58,6 +58,12 @@ HOPS: Final = "heedful_hops"
 RECORDED: Final = "heedful_recorded"
 """Request meta key: the URL for which an audit has written its record."""
 
+HEADERS_ONLY: Final = "heedful_headers_only"
+"""Request meta key: the picture is judged as far as its headers say, and its body is not read."""
+
+LISTED: Final = "heedful_listed"
+"""Request meta key: the URL as it is listed, where Scrapy writes it otherwise; `hop_of` in the ledger."""
+
 ROBOTS_FORBIDDEN: Final = "Forbidden by robots.txt"
 """What Scrapy's robots middleware, which has no exception of its own, says."""
 
@@ -265,6 +271,8 @@ class Enforcer:
             OptedOut: it must not be made.
         """
         self._warn_without_contact(request)
+        if request.meta.get(HEADERS_ONLY):
+            request.meta["dont_cache"] = True  # a body that was not read is not one to keep
         if request.url.endswith(FIRST) and request.url in self.gate.origin_files(request.url):
             return
         verdict = await self.judge(request, Stage.ORIGIN)
@@ -284,7 +292,8 @@ class Enforcer:
         if not picture and not redirect:
             return
         # Only a success brings a picture: elsewhere the body stage, where silence is judged, is not reached.
-        stage = Stage.BODY if 200 <= response.status < 300 else Stage.HEADERS
+        brings = 200 <= response.status < 300 and not _without_body(request)
+        stage = Stage.BODY if brings else Stage.HEADERS
         verdict = await self.judge(request, stage, response, again=not final)
         if not picture:
             if verdict.action is not Action.STORE:
@@ -298,7 +307,7 @@ class Enforcer:
 
     def not_to_be_read(self, request: Request, headers: ScrapyHeaders, length: object) -> Verdict | None:
         """The verdict, if these headers already refuse a body that is large, or of unknown length."""
-        if self.options.audit or not self._large_picture(request, headers, length):
+        if self.options.audit or _without_body(request) or not self._large_picture(request, headers, length):
             return None
         verdict = self.judge_now(request, Stage.HEADERS, _head(headers))
         return None if verdict is None or verdict.action is Action.STORE else verdict
@@ -307,6 +316,7 @@ class Enforcer:
         """What a body that is large, or of unknown length, is to be watched by while it comes in."""
         if (
             self.options.audit
+            or _without_body(request)
             or headers.get("Content-Encoding")
             or not self._large_picture(request, headers, length)
         ):
@@ -346,7 +356,8 @@ class Enforcer:
 
     def _release(self, request: Request, response: ScrapyResponse, verdict: Verdict) -> None:
         if 200 <= response.status < 300:
-            self._record(request, Action.STORE, verdict, response)
+            if request.method != "HEAD" or request.meta.get(HEADERS_ONLY):  # else nothing is stored
+                self._record(request, Action.STORE, verdict, response)
         else:
             self._record(request, Action.FAILED, verdict, response, error=f"status {response.status}")
 
@@ -377,7 +388,7 @@ class Enforcer:
         )
         if action in {Action.SKIP, Action.DEFER} and avoided:
             self._count("bytes_avoided", avoided)
-        hops = request.meta.get("redirect_urls") or [url]
+        first = request.meta.get(LISTED) or (request.meta.get("redirect_urls") or [url])[0]
         if self._ledger_failed:
             raise LedgerFailed("The ledger cannot be written.")
         try:
@@ -386,7 +397,7 @@ class Enforcer:
                     url,
                     action,
                     verdict,
-                    hop_of=hops[0] if hops[0] != url else None,
+                    hop_of=first if first != url else None,
                     status=response.status if response is not None else None,
                     bytes_read=read,
                     bytes_avoided=avoided,
@@ -420,6 +431,10 @@ class Enforcer:
         logger.warning(
             "HEEDFUL_CONTACT is not set: site owners cannot reach you. Set it to a URL or a mail address."
         )
+
+
+def _without_body(request: Request) -> bool:
+    return request.method == "HEAD" or bool(request.meta.get(HEADERS_ONLY))
 
 
 def _head(headers: ScrapyHeaders) -> Response:

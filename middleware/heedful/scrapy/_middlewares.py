@@ -9,7 +9,7 @@ from scrapy import signals
 from scrapy.exceptions import StopDownload
 from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
-from heedful.scrapy._enforcer import Enforcer
+from heedful.scrapy._enforcer import HEADERS_ONLY, Enforcer
 from heedful.scrapy._exceptions import OptedOut
 from heedful.scrapy._origins import INTERNAL
 from heedful.scrapy._pages import PAGE, signals_of
@@ -74,6 +74,8 @@ class GuardMiddleware(_Component):
         """Stop a large body before it is read. An optimisation: some handlers never send this signal."""
         if INTERNAL in request.meta:
             return
+        if request.meta.get(HEADERS_ONLY) and request.method != "HEAD":
+            raise StopDownload(fail=False)  # whatever it will be judged by, all of it is there
         verdict = self._enforcer.not_to_be_read(request, headers, body_length)
         if verdict is not None:
             self._stop(request, verdict)
