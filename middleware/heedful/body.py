@@ -6,6 +6,7 @@ import hashlib
 from functools import cached_property
 from typing import Final
 
+from heedful import fingerprint
 from heedful.model import Source
 from heedful.signals import embedded
 
@@ -37,3 +38,20 @@ class Body:
     def md5(self) -> bytes:
         """The MD5 digest, by which some lists name files."""
         return hashlib.md5(self.data, usedforsecurity=False).digest()
+
+    @property
+    def fingerprints(self) -> tuple[fingerprint.Fingerprint, ...]:
+        """What its copies may look like; none: that says nothing, or cannot be told, or it is no picture."""
+        return self._views[0]
+
+    @property
+    def undecodable(self) -> str | None:
+        """Why its fingerprints cannot be told, although it claims to be a picture; None: they can."""
+        return self._views[1]
+
+    @cached_property
+    def _views(self) -> tuple[tuple[fingerprint.Fingerprint, ...], str | None]:
+        try:
+            return fingerprint.views(self.data, quick=True), None
+        except fingerprint.Undecodable as error:
+            return (), str(error)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from heedful._origin import FIRST, Origin, undetermined
+from heedful import fingerprint
+from heedful._origin import FIRST, Origin, as_rsl, undetermined
 from heedful.body import Body
 from heedful.errors import ConfigurationError
 from heedful.fold import OVERRIDE, Fold
@@ -33,9 +34,9 @@ from heedful.model import (
     Verdict,
 )
 from heedful.policy import Matches, Policy, Ruling
-from heedful.registry import Registry
+from heedful.registry import Registry, take_apart
 from heedful.registry.entries import address_of, decide
-from heedful.registry.statements import PROTOCOL, statements_of
+from heedful.registry.statements import PROTOCOL, recorded, statements_of
 from heedful.signals import (
     content_signal,
     content_usage,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
     from heedful.model import Headers, Heard, Page, Response, Signature
     from heedful.policy import Override
-    from heedful.registry.entries import Match
+    from heedful.registry.entries import Entry, Match
     from heedful.signals.embedded import Embedded
 
 _NOTHING_SAID: Final[Mapping[str, Statement]] = MappingProxyType({})
@@ -88,6 +89,20 @@ class Registered(NamedTuple):
     name: str
     version: int
     matches: Sequence[Match]
+
+
+class Listed(NamedTuple):
+    """What registries have about many URLs.
+
+    Attributes:
+        matches: what `registered` gives for a URL, by its place, in order; only where any entry is in force.
+        unparsed: places of nulls, and of what is no URL of http(s), in order; one may be in `matches` too.
+        nothing: what `registered` gives for a URL that is not listed.
+    """
+
+    matches: Mapping[int, tuple[Registered, ...]]
+    unparsed: Sequence[int]
+    nothing: tuple[Registered, ...]
 
 
 class Gate:
@@ -127,10 +142,16 @@ class Gate:
                     opened.append(Registry.open(registry, now=time.time()))
             except ConfigurationError as error:
                 faults += error.faults
+        if any(registry.has_fingerprints for registry in opened):
+            try:
+                fingerprint.require()
+            except ConfigurationError as error:
+                faults += error.faults
         if faults:
             raise ConfigurationError(*faults)
         self.token = token
         self.registries = tuple(opened)
+        self._compares = any(registry.has_fingerprints for registry in opened)
         self._remotes = tuple(remote.name for remote in self.policy.remotes)
         self._effects = self.policy.effects()
         self._origins: dict[str, Origin] = {}
@@ -169,23 +190,45 @@ class Gate:
 
         Args:
             urls: some ten thousand at once are best.
-            now: Unix time in seconds.
+            now: Unix time in seconds; where no entry is in force any more, none is given.
 
         Raises:
             RegistryError: as `registered`.
         """
-        batches = [
-            (each.name, each.version, each.lookup_batch(urls, purpose=self.policy.purpose, now=now).matches)
-            for each in self.registries
-        ]
-        nothing = tuple(Registered(name, version, ()) for name, version, _ in batches)
-        listed = set().union(*(matches for *_, matches in batches))
-        return [
-            tuple(Registered(name, version, matches.get(place, ())) for name, version, matches in batches)
-            if place in listed
-            else nothing
-            for place in range(len(urls))
-        ]
+        listed = self.listed_batch(urls, now)
+        return [listed.matches.get(place, listed.nothing) for place in range(len(urls))]
+
+    def listed_batch(self, urls: Any, now: float) -> Listed:
+        """As `registered_batch`, but only what is listed is named, so that all else costs nothing more.
+
+        Unless an override or a remote registry speaks of it, the verdict on what is neither named here nor
+        unparsed is the same for all.
+
+        Args:
+            urls: as for `Registry.lookup_batch`.
+            now: Unix time in seconds, as for `registered_batch`.
+
+        Raises:
+            RegistryError: as `registered`.
+        """
+        apart = take_apart(urls)
+        found = [(each.name, each.find_batch(apart)) for each in self.registries]
+        listed = {
+            place
+            for _, each in found
+            for place, matches in each.matches.items()
+            if any(match.entry.in_force(now) for match in matches)
+        }
+        return Listed(
+            {
+                place: tuple(
+                    [Registered(name, each.version, each.matches.get(place, ())) for name, each in found]
+                )
+                for place in sorted(listed)
+            },
+            tuple(apart.unparsed),
+            tuple([Registered(name, each.version, ()) for name, each in found]),
+        )
 
     def judge(
         self,
@@ -324,11 +367,17 @@ class Gate:
         """Hear the local registries: the URL, and the file's hashes if it is there."""
         for registry, (name, version, matches) in zip(self.registries, registered, strict=True):
             fold.registries.append((name, version))
-            found = matches
-            if isinstance(body, Body) and registry.has_digests:
-                found = (*matches, *registry.lookup_digests(body.sha256, body.md5))
+            found = list(matches)
+            if isinstance(body, Body):
+                if registry.has_digests:
+                    found += registry.lookup_digests(body.sha256, body.md5)
+                if registry.has_fingerprints:
+                    declining, agreeing = _alike(registry, body)
+                    found += declining
+                    for stage, reading in recorded(name, agreeing):
+                        fold.add(stage, reading, PROTOCOL)
             if found:
-                for stage, reading in statements_of(name, decide(list(found), self.policy.purpose, now)):
+                for stage, reading in statements_of(name, decide(found, self.policy.purpose, now)):
                     fold.add(stage, reading, PROTOCOL)
 
     def _origin(self, at: _Url, files: Mapping[str, OriginFile]) -> Origin:
@@ -357,6 +406,8 @@ class Gate:
         self, body: Body | Embedded, source: Source, signature: Signature | None, fold: Fold
     ) -> tuple[Statement, ...]:
         """Hear the picture itself; returns the allows that would count if its signature were valid."""
+        if isinstance(body, Body) and self._compares and body.undecodable is not None:
+            fold.add(Stage.BODY, Reading((_undecodable(body.undecodable, source),)), PROTOCOL)
         found = body.embedded if isinstance(body, Body) else body
         if not (found.reading.statements or found.reading.warnings or found.signed):
             return ()
@@ -469,6 +520,25 @@ def _path_of(url: str) -> str:
 # -- origin files ----------------------------------------------------------------------------------------
 
 
+def _undecodable(why: str, source: Source) -> Statement:
+    return Statement(
+        Reason.UNDETERMINED,
+        Preference.UNDETERMINED,
+        "a picture that cannot be compared with listed ones",
+        source.at("picture", why),
+    )
+
+
+def _alike(registry: Registry, body: Body) -> tuple[list[Match], list[Match]]:
+    """The entries about pictures that look like this one: those that decline, and those that agree."""
+    found: dict[Entry, Match] = {}
+    for view in body.fingerprints:
+        for match in registry.lookup_fingerprint(view):
+            found.setdefault(match.entry, match)
+    declining = [match for match in found.values() if not match.entry.opt_in]
+    return declining, [match for match in found.values() if match.entry.opt_in]
+
+
 def _licences(
     at: _Url,
     announced: Iterable[rsl.Announcement],
@@ -489,7 +559,7 @@ def _licences(
             reading = rsl.unusable(file.source, f"status {file.status}")
         else:
             fold.snapshots.append((file.url, file.sha256))
-            document = file.parsed(partial(rsl.parse, file.body))
+            document = file.parsed(as_rsl)
             reading = document.read(at.origin, at.target, file.source)
         fold.add(stage, reading, "rsl")
     return missing

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import multiprocessing
 import os
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from measuring import US
+from measuring import US, shown
 from population import CHUNK, Population
 from rich.console import Console
 from rich.table import Table
@@ -44,6 +45,8 @@ STRINGS_MAX: Final = 20_000_000
 QUESTIONS: Final = 1_000_000
 SINGLE: Final = 100_000
 BATCH: Final = 65_536
+BATCHED: Final = 8 * BATCH
+SHARES: Final = (0.0, 0.01, 0.05)
 PROCESSES: Final = 6
 NOW: Final = 1_800_000_000.0
 
@@ -208,6 +211,80 @@ def ask_heedful(folder: Path) -> dict[str, Any]:
     return figures
 
 
+# -- in batches --------------------------------------------------------------------------------------------
+
+
+def batches(folder: Path) -> dict[str, Any]:
+    """Columns of URLs, which are taken apart in bulk, and lists of the same, where it is done one by one.
+
+    In one thread. All questions are new, but the registry's pages are in memory, as a million others are
+    asked before: these stand for lists of billions.
+    """
+    os.environ["POLARS_MAX_THREADS"] = "1"
+    import pyarrow as pa
+
+    figures: dict[str, Any] = {}
+    with Registry.open(folder / "x.heed", now=NOW, verify=False) as registry:
+        people = population(sum(registry.kinds.values()) * 5 // 6)
+        in_batches(registry, pa.array(people.urls(2, listed=False)))
+        chosen = next(listed(folder))
+        without_rules = Population(people.hosts // 2)  # those with rules are the rarer half
+        for hosts, urls in {
+            "a thousand hosts": Population(1000).urls(1, BATCHED, listed=False),
+            "many hosts": without_rules.urls(1, BATCHED, listed=False),
+            "half on hosts of their own": on_many_hosts(without_rules),
+            "one in twenty on a host with rules": people.urls(1, BATCHED, listed=False),
+        }.items():
+            for share in SHARES:
+                figures[f"{hosts}, {share:.0%} of URLs listed"] = both(registry, mixed(urls, chosen, share))
+        figures["all listed"] = both(registry, random.Random(3).sample(chosen, min(len(chosen), 4 * BATCH)))
+    return figures
+
+
+def on_many_hosts(people: Population) -> list[str]:
+    """URLs of which every second one is on a host of its own."""
+    urls = people.urls(1, BATCHED, listed=False)
+    for place in range(0, BATCHED, 2):
+        path = urls[place].split("/", 3)[3]
+        urls[place] = f"https://{people.host(place % people.hosts)}/{path}"
+    return urls
+
+
+def mixed(urls: list[str], known: list[str], share: float) -> list[str]:
+    chosen = random.Random(4)
+    made = list(urls)
+    for place in chosen.sample(range(len(made)), int(share * len(made))):
+        made[place] = chosen.choice(known)
+    return made
+
+
+def both(registry: Registry, urls: list[str]) -> dict[str, Any]:
+    import pyarrow as pa
+
+    hosts = len({url.split("/", 3)[2] for url in urls[:BATCH]}) / BATCH
+    few = urls[: 2 * BATCH]
+    array = pa.array(urls)
+    del urls
+    gc.freeze()  # what is a column elsewhere is not to be gone through here again and again
+    column_us, decisions = in_batches(registry, array)
+    list_us, same = in_batches(registry, few)
+    if not (same == decisions[: len(same)]).all():
+        raise AssertionError("a list and a column of the same URLs get different answers")
+    found = float((decisions != 0).mean())
+    return {"hosts": hosts, "found": found, "column us": column_us, "list us": list_us}
+
+
+def in_batches(registry: Registry, urls: Any) -> tuple[float, Any]:
+    """Microseconds of CPU a URL, the median over batches, and what is decided."""
+    times, decisions = [], []
+    for at in range(0, len(urls) - BATCH + 1, BATCH):
+        some = urls[at : at + BATCH]
+        begin = time.process_time()
+        decisions.append(registry.lookup_batch(some, purpose=Purpose.TRAIN_ANY, now=NOW).decisions)
+        times.append((time.process_time() - begin) / BATCH * 1e6)
+    return float(np.median(times)), np.concatenate(decisions)
+
+
 def _share(folder: Path, barrier: Any, results: Any) -> None:
     registry = Registry.open(folder / "x.heed", now=NOW, verify=False)
     for url in questions(folder)[:200_000]:
@@ -346,6 +423,7 @@ STEPS: Final[dict[str, Callable[[Path], dict[str, Any]]]] = {
     "build heedful": build_heedful,
     "verify heedful": verify_heedful,
     "ask heedful": ask_heedful,
+    "batches": batches,
     "share heedful": share_heedful,
     "hashes": hashes,
     "build LMDB": build_lmdb,
@@ -418,6 +496,13 @@ def report(entries: int, results: dict[str, dict[str, Any]]) -> None:
         cells = [figures.get(key) for figures in tools.values()]
         table.add_row(words, *("" if cell is None else f"{cell:,.2f}" for cell in cells))
     console = Console()
+    console.print(table)
+    table = Table("", title=f"{US}, lookup_batch: microseconds of CPU a URL; medians")
+    for words in ("hosts, of the URLs", "found", "a column", "a list, one by one"):
+        table.add_column(words, justify="right")
+    for name, row in results["batches"].items():
+        cells = (f"{row['hosts']:.0%}", f"{row['found']:.1%}", shown(row["column us"]), shown(row["list us"]))
+        table.add_row(name, *cells)
     console.print(table)
     console.print(f"{US}: full check of the files in {results['verify heedful'].get('verify s', 0):.2f} s")
     console.print(f"{PROCESSES} processes on one registry: {json.dumps(results['share heedful'])}")

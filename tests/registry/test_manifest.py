@@ -118,7 +118,8 @@ def test_the_fitting_checksum_fits():
 
 SEGMENT = ["segments", 0]
 CHANGES = {
-    "another form": (["format"], 2, "its form is 2, not 1"),
+    "another form": (["format"], 3, "its form is 3, not 1 or 2"),
+    "a form without its radii": (["format"], 2, "not in the form"),
     "a form that is no number": (["format"], True, "its checksum does not fit"),
     "a version below zero": (["version"], -1, "not in the form"),
     "a version in words": (["version"], "4", "not in the form"),

@@ -117,7 +117,6 @@ def test_any_octets_give_a_record_or_the_one_error(block):
 
 
 DAMAGED = {
-    "no such kind": b"\x67\x00\x01h",
     "no such list": b"\x60\x05\x01u",
     "no such purpose": b"\xe0\x00\x00\x00\x07\x01u",
     "no such day": b"\xe0\x00\xff\xff\xff\x7f\x00\x00\x01u",

@@ -268,6 +268,9 @@ def test_threads_see_one_version_or_the_next(tmp_path):
 PLAIN = {
     "https://a.example/b/c.jpg?d=1": True,
     "http://a.b.example/x%20y%C3%BC": True,
+    "http://a.example/[1]?b[]=c?d": True,
+    "https://a.example/b?'": False,
+    "https://a.example/b|c": False,
     "https://a.example/x%2fy": False,
     "https://a.example/x%41": False,
     "https://a.example/../b": False,

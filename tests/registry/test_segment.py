@@ -267,7 +267,7 @@ HEADERS = {
     "not JSON": b"nonsense\n",
     "no object": b"[]\n",
     "nothing in it": b"{}\n",
-    "of the future": b'{"format": 2}\n',
+    "of the future": b'{"format": 3}\n',
     "nested": b"[" * 100_000 + b"\n",
 }
 
@@ -276,7 +276,7 @@ HEADERS = {
 def test_headers(copy, line):
     checksum = _segment.xxh3_64_hexdigest(line).encode() + b"\n" if line.endswith(b"\n") else b""
     (copy / "H").write_bytes(line + checksum)
-    words = "reads format 1" if b"2" in line else "damaged"
+    words = "reads formats 1 and 2" if b"3" in line else "damaged"
     with pytest.raises(RegistryError, match=words):
         Segment(copy)
 

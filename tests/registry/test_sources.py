@@ -378,7 +378,7 @@ def test_the_general_form(lists, text, wanted):
 
 
 ROW_REJECTS = {
-    "kind": ("phash,x,,", "its kind 'phash' is none of url, host,"),
+    "kind": ("word,x,,", "its kind 'word' is none of url, host,"),
     "no kind": (",x,,", "its kind '' is none of"),
     "no entry": ("url,,,", "it is empty"),
     "opt_in": ("url,http://a.example/,2,", "its opt_in '2' is none of true, false"),
@@ -541,11 +541,11 @@ UNKNOWN = {
     "nothing": ("", None, "it is empty: nothing tells its format; give it with --format"),
     "comments": ("# a\n# b\n", None, "its format cannot be told: give it with --format (entries, urls,"),
     "words": ("hello\nworld\n", None, "its format cannot be told"),
-    "digests": (SHA, None, "for bare digests give --kind sha256 or md5"),
+    "digests": (SHA, None, "for bare digests give --kind sha256, md5 or phash"),
     "JSON": ('{"a": 1}', None, "it is JSON, but neither"),
     "UTF-16": ("a.example\n".encode("utf-16"), None, "it is UTF-16: make it UTF-8 first"),
     "no header": ("https://a.example/\n", "entries", "it has no columns kind and entry in its first line"),
-    "no column": ("kind,entry\n", "columns", "it has no column url, sha256, md5, domain or host"),
+    "no column": ("kind,entry\n", "columns", "it has no column url, sha256, md5, phash, domain or host"),
     "a column twice": ("url,URL\n", None, "two of its columns are called url"),
     "a kind for a table": ("kind,entry\n", "entries", "--kind is for bare lines", {"kind": Kind.URL}),
     "opting in by adblock": ("||a.example^\n", None, "leave --opt-in out", {"opt_in": True}),

@@ -506,6 +506,7 @@ def random_entry(chosen, number):
         Kind.PATTERN: f"{host}/{chosen.choice(['*', '*.jpg$', 'a/*b', 'a/*c'])}",
         Kind.SHA256: f"{chosen.randrange(5):064x}",
         Kind.MD5: f"{chosen.randrange(5):032x}",
+        Kind.PHASH: f"{0xFFFF_FFFF << chosen.randrange(5):016x}",
     }[kind]
     day = date.fromordinal(1 + number)  # by which no two are the same
     return Entry(kind, text, chosen.choice("ab"), opt_in=chosen.random() < 0.3, date=day)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import hashlib
 import json
+import os
+import re
 import sys
 import time
 from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 from rich.console import Console
@@ -27,9 +30,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from heedful import fingerprint
 from heedful.errors import ConfigurationError
+from heedful.fingerprint import Fingerprint
 from heedful.model import Purpose, isotime, printable
 from heedful.registry import _manifest as manifests
+from heedful.registry._fingerprints import Radii
 from heedful.registry._registry import Registry
 from heedful.registry._verifying import Verifier
 from heedful.registry._writer import Writer, merge
@@ -41,6 +47,7 @@ from heedful.registry.sources import (
     Terms,
     Urls,
     export,
+    fingerprint_text,
     list_name,
     open_source,
 )
@@ -58,6 +65,8 @@ OPTED_OUT: Final = 1
 """Exit code of `lookup` where anything is opted out, as that of `heedful check`."""
 
 _DIGEST_DIGITS: Final = {32: Kind.MD5, 64: Kind.SHA256}
+_HEX: Final = re.compile(r"[0-9A-Fa-f]+")
+_FINGERPRINT: Final = re.compile(r"(?:0[xX])?[0-9A-Fa-f]{16}(?::(?:0[xX])?[0-9A-Fa-f]{64})?(?: |$)")
 
 _folder = click.argument("folder", metavar="REGISTRY", type=click.Path(file_okay=False, path_type=Path))
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -144,7 +153,7 @@ def _list_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--kind",
                 type=click.Choice([each.value for each in Kind]),
-                help="What bare lines name.  [default: told from the content]",
+                help="What bare lines name, or what of pictures is taken.  [default: told from the content]",
             ),
             click.option("--date", "registered", type=_day, help="When the wishes were registered."),
             click.option(
@@ -173,6 +182,15 @@ def _list_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _radii(_: click.Context, __: click.Parameter, value: str | None) -> Radii | None:
+    if value is None:
+        return None
+    try:
+        return Radii(*map(int, value.split(","))).checked()
+    except (ValueError, TypeError) as error:
+        raise click.BadParameter(f"give up to three numbers, such as 6,48,2 ({error}).") from error
+
+
 def _valid_until(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--valid-until", type=_day, help="The last day (UTC) on which the registry is good.")(
         command
@@ -181,17 +199,32 @@ def _valid_until(command: Callable[..., None]) -> Callable[..., None]:
 
 @registry.command()
 @_valid_until
+@click.option(
+    "--radii",
+    metavar="SMALL,LARGE,LONE",
+    callback=_radii,
+    help="Within how many bits a fingerprint is found: of 64, and of 256; of 64 where there are no more."
+    f"  [default: {','.join(map(str, Radii()))}]",
+)
 @_list_options
-def build(folder: Path, sources: tuple[str, ...], valid_until: dt.datetime | None, **options: Any) -> None:
+def build(
+    folder: Path,
+    sources: tuple[str, ...],
+    valid_until: dt.datetime | None,
+    radii: Radii | None,
+    **options: Any,
+) -> None:
     """Make REGISTRY from lists, or replace what it holds.
 
-    A SOURCE is a file, a folder, a wildcard, a URL that fsspec understands, or - for standard input.
+    A SOURCE is a list or a picture: a file, a folder, a wildcard, a URL that fsspec understands; or - for
+    standard input. Of pictures, their sha256 and their fingerprints are taken, or what --kind says.
     """
     writer = Writer.build(
         folder,
         source=", ".join(sources),
         valid_until=_end_of(valid_until),
         key=options["sign_key"],
+        radii=radii,
     )
     _change(writer, folder, sources, options, "Building")
 
@@ -391,6 +424,7 @@ def info(folder: Path, as_json: bool) -> None:  # noqa: FBT001
         "entries": manifest.entries,
         "kinds": {kind.value: count for kind, count in manifest.kinds.items()},
         "lists": list(manifest.lists),
+        "radii": None if manifest.radii is None else manifest.radii._asdict(),
         "bytes": _size(manifest),
         "segments": [
             {"name": part.name, "entries": part.entries, "withdrawals": part.withdrawals}
@@ -411,6 +445,9 @@ def info(folder: Path, as_json: bool) -> None:  # noqa: FBT001
     table.add_row("entries", f"{manifest.entries:,}")
     for kind, count in told["kinds"].items():
         table.add_row(f"  {kind}", f"{count:,}")
+    if manifest.radii is not None:
+        small, large, lone = manifest.radii
+        table.add_row("radii", f"{small} of 64 bits, {large} of 256; {lone} of 64 where there are no more")
     for part in manifest.parts:
         taken = f", {part.withdrawals:,} taken back" if part.withdrawals else ""
         table.add_row("segment", f"{part.name}: {part.entries:,} entries{taken}")
@@ -420,7 +457,7 @@ def info(folder: Path, as_json: bool) -> None:  # noqa: FBT001
 
 @registry.command()
 @_folder
-@click.argument("questions", metavar="URL...", nargs=-1, required=True)
+@click.argument("questions", metavar="QUESTION...", nargs=-1, required=True)
 @click.option(
     "--purpose",
     type=click.Choice([each.value for each in Purpose]),
@@ -430,9 +467,10 @@ def info(folder: Path, as_json: bool) -> None:  # noqa: FBT001
 )
 @_json
 def lookup(folder: Path, questions: tuple[str, ...], purpose: str, as_json: bool) -> None:  # noqa: FBT001
-    """Look URLs up, or files by their sha256 or md5 in hexadecimal: what decides, and what was tried.
+    """Look things up: what decides, and what was tried.
 
-    Exit code 1: one of them is opted out.
+    A QUESTION is a URL, a file of this machine, a sha256 or md5 in hexadecimal, or a fingerprint, as entries
+    have it. Exit code 1: one of them is opted out.
     """
     now = time.time()
     with _opened(folder, now) as found:
@@ -452,20 +490,59 @@ def _opened(folder: Path, now: float) -> Registry:
         return Registry.open(folder, now=now)
 
 
-def _answer(found: Registry, question: str, purpose: Purpose, now: float) -> dict[str, Any]:
+class _Found(NamedTuple):
+    """What was found, and pairs of what was tried and the key in words."""
+
+    matches: list[Match]
+    tried: list[tuple[str, str]]
+
+
+def _asked(found: Registry, question: str) -> _Found:
+    """What there is about a question, whatever it is."""
+    if os.path.isfile(question):  # noqa: PTH113 - Path.is_file raises for what is too long for a name
+        return _asked_of_file(found, Path(question))
     kind = _DIGEST_DIGITS.get(len(question))
-    digest = None
-    if kind is not None:
+    if kind is not None and _HEX.fullmatch(question):
+        digest = bytes.fromhex(question)
+        return _Found(found.lookup_digests(**{kind.value: digest}), [(kind.value, digest.hex())])
+    if _FINGERPRINT.match(question):
         try:
-            digest = bytes.fromhex(question)
-        except ValueError:
-            digest = None
-    if kind is None or digest is None:
-        matches, tried = found.lookup(question), found.tried(question)
-    else:
-        matches = found.lookup_digests(**{kind.value: digest})
-        tried = [(kind.value, digest.hex())]
-    decisions = decide(matches, purpose, now)
+            return _asked_alike(found, Fingerprint.parse(fingerprint_text(question).partition(" ")[0]))
+        except ValueError as error:
+            raise ConfigurationError(f"{question} cannot be looked up: {error}.") from error
+    return _Found(found.lookup(question), found.tried(question))
+
+
+def _asked_alike(found: Registry, asked: Fingerprint) -> _Found:
+    return _Found(found.lookup_fingerprint(asked), [(Kind.PHASH.value, str(asked))])
+
+
+def _asked_of_file(found: Registry, path: Path) -> _Found:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
+    sha256, md5 = hashlib.sha256(data), hashlib.md5(data, usedforsecurity=False)
+    matches = found.lookup_digests(sha256.digest(), md5.digest())
+    tried = [("sha256", sha256.hexdigest()), ("md5", md5.hexdigest())]
+    if found.has_fingerprints:
+        fingerprint.require()
+        try:
+            views = fingerprint.views(data)
+        except fingerprint.Undecodable as error:
+            raise ConfigurationError(f"{path} cannot be decoded: {error}.") from error
+        if not views:
+            tried.append((Kind.PHASH.value, "none: it is flat or regular, or no picture made of pixels"))
+        for alike in [_asked_alike(found, view) for view in views]:
+            known = {match.entry for match in matches}
+            matches += [match for match in alike.matches if match.entry not in known]
+            tried += alike.tried
+    return _Found(matches, tried)
+
+
+def _answer(found: Registry, question: str, purpose: Purpose, now: float) -> dict[str, Any]:
+    matches, tried = _asked(found, question)
+    decisions = decide([match for match in matches if not _only_alike(match)], purpose, now)
     decisive = {id(match) for decision in decisions for match in decision.decisive}
     out = any(not decision.opt_in for decision in decisions)
     return {
@@ -474,10 +551,20 @@ def _answer(found: Registry, question: str, purpose: Purpose, now: float) -> dic
         "registry": found.name,
         "version": found.version,
         "matches": [
-            {**match.entry.as_dict(), "says": _says(match, decisive, now, purpose)} for match in matches
+            {
+                **match.entry.as_dict(),
+                **({} if match.distance is None else {"distance": match.distance._asdict()}),
+                "says": _says(match, decisive, now, purpose),
+            }
+            for match in matches
         ],
-        "tried": [{"kind": kind_, "key": key} for kind_, key in tried],
+        "tried": [{"kind": kind, "key": key} for kind, key in tried],
     }
+
+
+def _only_alike(match: Match) -> bool:
+    """Whether it is an opt-in of a picture that looks alike, which agrees to nothing."""
+    return match.entry.opt_in and match.distance is not None
 
 
 def _says(match: Match, decisive: set[int], now: float, purpose: Purpose) -> str:
@@ -487,6 +574,8 @@ def _says(match: Match, decisive: set[int], now: float, purpose: Purpose) -> str
         return "has expired"
     if not match.entry.applies_to(purpose):
         return "is about another use"
+    if _only_alike(match):
+        return "is of a picture that looks alike, which agrees to nothing"
     return "is overruled by a more specific entry of its list"
 
 
@@ -501,6 +590,9 @@ def _print(answer: dict[str, Any]) -> None:
     for match in answer["matches"]:
         dates = "".join(f", {key} {match[key]}" for key in ("date", "expires") if match[key])
         words = f"{'opt-in' if match['opt_in'] else 'opt-out'} {match['kind']} {match['entry']}"
+        if "distance" in match:
+            small, large = match["distance"].values()
+            words += f", distance {small} of 64" + ("" if large is None else f" and {large} of 256")
         line = f"  {words} (list {match['list']}{dates}, {match['purpose']}) {match['says']}"
         console.print(escape(printable(line)), highlight=False, soft_wrap=True)
     tried = "; ".join(f"{each['kind']} {each['key']}" for each in answer["tried"])

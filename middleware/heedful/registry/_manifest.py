@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from heedful.model import isotime, unixtime
 from heedful.registry._errors import RegistryError
+from heedful.registry._fingerprints import Radii
 from heedful.registry.entries import Kind
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ TEMPORARY: Final = NAME + ".tmp"
 """Where the next manifest is written before it takes the place of this one; the lock's holder owns it."""
 
 FORMAT: Final = 1
-"""The form described here; a reader refuses any other."""
+"""The form described here; a reader refuses any other than this and the next."""
+
+FORMAT_OF_PRINTS: Final = 2
+"""That of registries with fingerprints, which say within which radii these are found: an older reader, which
+would pass them over, refuses them.
+"""
 
 MANIFEST_MAX: Final = 16 * 2**20
 """Octets of a manifest that are read; one of 10,000 segments has about 8 MiB."""
@@ -81,6 +87,7 @@ class Manifest:
         source: where its entries come from, in words.
         parts: its segments, the oldest first.
         signature: an Ed25519 signature of `body`, in hexadecimal.
+        radii: within which fingerprints are found; None: there are none.
     """
 
     version: int
@@ -89,6 +96,7 @@ class Manifest:
     source: str
     parts: tuple[Part, ...]
     signature: str | None = None
+    radii: Radii | None = None
 
     @property
     def entries(self) -> int:
@@ -110,8 +118,10 @@ class Manifest:
         }
 
     def _fields(self) -> dict[str, Any]:
+        radii = {} if self.radii is None else {"radii": self.radii._asdict()}
         return {
-            "format": FORMAT,
+            "format": FORMAT if self.radii is None else FORMAT_OF_PRINTS,
+            **radii,
             "version": self.version,
             "created": isotime(self.created),
             "valid_until": None if self.valid_until is None else isotime(self.valid_until),
@@ -159,8 +169,11 @@ def parse(data: bytes) -> Manifest:
     """
     try:
         fields = json.loads(data)
-        if isinstance(fields, dict) and fields.get("format") != FORMAT:
-            raise ValueError(f"its form is {fields.get('format')!r}, not {FORMAT}: made by another release")
+        if isinstance(fields, dict) and fields.get("format") not in (FORMAT, FORMAT_OF_PRINTS):
+            raise ValueError(
+                f"its form is {fields.get('format')!r}, not {FORMAT} or {FORMAT_OF_PRINTS}: "
+                "made by another release"
+            )
         found = _manifest(fields)
         whole = found.render() == data
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError, UnicodeError) as error:
@@ -181,6 +194,7 @@ def _manifest(fields: dict[str, Any]) -> Manifest:
         source=_text(fields["source"]),
         parts=tuple(_part(each) for each in fields["segments"]),
         signature=None if signature is None else _text(signature, _SIGNATURE),
+        radii=Radii(**fields["radii"]).checked() if fields["format"] == FORMAT_OF_PRINTS else None,
     )
 
 

@@ -21,10 +21,14 @@ from heedful.registry.entries import Entry, Kind
 RECORD_MAX: Final = 512 << 10
 """Longest key and text of a record together, in octets: of the longest URL, 64 KiB and, encoded, 192 KiB."""
 
-_KINDS: Final = (Kind.URL, Kind.HOST, Kind.DOMAIN, Kind.PATH, Kind.PATTERN, Kind.SHA256, Kind.MD5)
+_KINDS: Final = (
+    Kind.URL, Kind.HOST, Kind.DOMAIN, Kind.PATH, Kind.PATTERN, Kind.SHA256, Kind.MD5, Kind.PHASH,
+)  # fmt: skip
 _PURPOSES: Final = (Purpose.TRAIN_ANY, Purpose.TRAIN_GENERATIVE, Purpose.TRAIN_NONGENERATIVE)
 _KIND_NUMBERS: Final = {kind: number for number, kind in enumerate(_KINDS)}
-_PURPOSE_NUMBERS: Final = {purpose: number for number, purpose in enumerate(_PURPOSES)}
+PURPOSE_NUMBERS: Final = {purpose: number for number, purpose in enumerate(_PURPOSES)}
+"""How purposes are written."""
+
 
 _OPT_IN: Final = 1 << 3
 _WITHDRAWAL: Final = 1 << 4
@@ -34,6 +38,8 @@ _DATED: Final = 1 << 7
 _STORED, _HTTPS, _HTTP, _BARE = range(4)
 _SCHEMES: Final = {_HTTPS: b"https://", _HTTP: b"http://", _BARE: b""}
 _DIGEST_KEYS: Final = {b"s", b"m"}
+_FINGERPRINT_KEY: Final = b"f"
+_SMALL_DIGITS: Final = 16
 
 _HEADS_MAX: Final = 4096
 
@@ -99,7 +105,7 @@ class Encoder:
                 first |= _DATED
                 rest += _varint(date.toordinal() if date else 0)
                 rest += _varint(expires.toordinal() if expires else 0)
-                rest += _varint(_PURPOSE_NUMBERS[purpose])
+                rest += _varint(PURPOSE_NUMBERS[purpose])
             stored, https, http, bare = (bytes([first | form << _FORM_SHIFT]) + rest for form in range(4))
             heads = self._heads[same] = (stored, https, http, bare)
         return heads
@@ -117,6 +123,18 @@ class Encoder:
         )
 
 
+def _bare(key: bytes) -> bytes:
+    """The text that follows from a key, but for a scheme."""
+    sign, rest = key[:1], key[1:]
+    if sign in _DIGEST_KEYS:
+        return rest.hex().encode()
+    if sign == _FINGERPRINT_KEY:
+        digits = rest.hex().encode()
+        small, large = digits[:_SMALL_DIGITS], digits[_SMALL_DIGITS:]
+        return small + b":" + large if large else small
+    return rest
+
+
 def encode(heads: Heads, key: bytes, text: str) -> bytes:
     """A record.
 
@@ -124,7 +142,7 @@ def encode(heads: Heads, key: bytes, text: str) -> bytes:
         ValueError: key and text are longer than `RECORD_MAX`.
     """
     written = text.encode("utf-8", "surrogatepass")
-    rest = key[1:].hex().encode() if key[:1] in _DIGEST_KEYS else key[1:]
+    rest = _bare(key)
     length = len(key)
     if length + len(written) > RECORD_MAX:
         raise ValueError(f"it takes more than {RECORD_MAX} octets")
@@ -187,8 +205,7 @@ def decode(block: bytes, at: int, lists: tuple[str, ...]) -> tuple[Record, int]:
         if form == _STORED:
             written, at = _read_octets(block, at)
         else:
-            rest = key[1:].hex().encode() if key[:1] in _DIGEST_KEYS else key[1:]
-            written = _SCHEMES[form] + rest
+            written = _SCHEMES[form] + _bare(key)
         text = written.decode("utf-8", "surrogatepass")
         entry = Entry(_KINDS[head & 7], text, lists[number], bool(head & _OPT_IN), dated, purpose, expires)
     except (IndexError, ValueError, OverflowError) as error:

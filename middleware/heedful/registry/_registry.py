@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -12,9 +13,11 @@ import numpy as np
 
 from heedful.model import isotime
 from heedful.registry import _manifest as manifests
+from heedful.registry._batch import take_apart
 from heedful.registry._errors import RegistryError
-from heedful.registry._plain import plain_key
-from heedful.registry._segment import Segment, hash_keys
+from heedful.registry._fingerprints import nearness, thinned
+from heedful.registry._plain import NAMES_MAX, plain_key
+from heedful.registry._segment import Hits, Segment, hash_keys
 from heedful.registry._signing import verify as verify_signature
 from heedful.registry._verifying import Verifier
 from heedful.registry._visible import visible
@@ -36,15 +39,18 @@ from heedful.registry.entries import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from types import TracebackType
 
     import numpy.typing as npt
     from typing_extensions import Self
 
+    from heedful.fingerprint import Fingerprint
     from heedful.model import Purpose
+    from heedful.registry._batch import Urls
     from heedful.registry._manifest import Manifest, Seen
     from heedful.registry._records import Record
-    from heedful.registry.entries import Entry
+    from heedful.registry.entries import Distance, Entry
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at whether there is a new version."""
@@ -67,10 +73,24 @@ class Batch(NamedTuple):
 
     Attributes:
         decisions: for each, `NOT_LISTED`, `OPTED_OUT` or `OPTED_IN`.
-        matches: all that was found, by the URL's place; those without are left out.
+        matches: all that was found, by the URL's place, in order; those without are left out.
+        unparsed: places of nulls, and of what is no URL of http(s), in order.
     """
 
     decisions: npt.NDArray[np.int8]
+    matches: Mapping[int, list[Match]]
+    unparsed: npt.NDArray[np.int64]
+
+
+class Found(NamedTuple):
+    """What stands in a registry about many URLs.
+
+    Attributes:
+        version: that in which they were looked up.
+        matches: as those of a `Batch`.
+    """
+
+    version: int
     matches: Mapping[int, list[Match]]
 
 
@@ -84,6 +104,10 @@ class _Plan(NamedTuple):
 
     matches: tuple[Match, ...] = ()
     probes: tuple[tuple[bytes, int], ...] = ()
+
+    def prefixes(self, target: bytes) -> list[bytes]:
+        """The keys of prefixes that are worth looking up for a path and query on the host."""
+        return [scope + target[:length] for scope, length in self.probes if len(target) >= length]
 
 
 _NO_PLAN: Final = _Plan()
@@ -105,49 +129,63 @@ class _Version:
         self.kinds = manifest.kinds
         self.has_rules = any(self.kinds.get(kind) for kind in _RULES)
         self.has_digests = bool(self.kinds.get(Kind.SHA256) or self.kinds.get(Kind.MD5))
+        self.radii = manifest.radii if self.kinds.get(Kind.PHASH) else None
         self._plans: dict[str, _Plan] = {}
 
-    def records(self, key: bytes) -> Sequence[Record]:
-        """The entries under a key, without those that a newer segment takes back."""
+    def records(self, key: bytes, among: AbstractSet[bytes] | None = None) -> Sequence[Record]:
+        """The entries under a key, without those that a newer segment takes back.
+
+        Args:
+            key: the key.
+            among: keys under which there may be something; None: nobody has looked yet.
+        """
+        if among is not None and key not in among:
+            return ()
         if len(self.segments) == 1:
             return self.segments[0].find(key).records  # there is nothing older to be taken back
-        return _not_taken_back([segment.find(key).records for segment in self.segments])
+        return _in_force(self._hits(key))
+
+    def _hits(self, key: bytes) -> list[Hits]:
+        return [segment.find(key) for segment in self.segments]
 
     def lookup(self, url: str) -> list[Match]:
         key = plain_key(url)
         if key is not None:
-            slash = key.index(b"/")
-            return self._matches(key, key[1:slash].decode(), key[slash:])
+            name = key[1 : key.index(b"/")].decode()
+            return self._matches(key, name, self._plan(name))
         at = address(url)
-        if at is not None:
-            return self.lookup_address(at)
-        keys = dict.fromkeys((url_key(url), raw_key(url)))
-        return _sorted([Match(record.entry, _URL_RANK) for key in keys for record in self.records(key)])
+        return self._raw(url) if at is None else self.lookup_address(at)
 
     def lookup_address(self, at: Address) -> list[Match]:
-        return self._matches(at.key, at.host + at.port, at.target.encode())
+        name = at.host + at.port
+        return self._matches(at.key, name, self._plan(name))
 
-    def _matches(self, key: bytes, name: str, target: bytes) -> list[Match]:
-        matches = [Match(record.entry, _URL_RANK) for record in self.records(key)]
-        if self.has_rules:
-            plan = self._plans.get(name)
-            if plan is None:
-                plan = self._keep(name, self._planned(name))
-            if plan is not _NO_PLAN:
-                matches += self._by_rules(plan, name, target)
-        return _sorted(matches)
+    def _raw(self, text: str) -> list[Match]:
+        """Of what is no URL of http(s)."""
+        keys = dict.fromkeys((url_key(text), raw_key(text)))
+        return _sorted([Match(record.entry, _URL_RANK) for key in keys for record in self.records(key)])
 
-    def _by_rules(self, plan: _Plan, name: str, target: bytes) -> list[Match]:
-        matches = list(plan.matches)
-        for scope, length in plan.probes:
-            if len(target) >= length:
-                key = scope + target[:length]
-                records = self.records(key)
+    def _matches(
+        self, key: bytes, name: str, plan: _Plan, among: AbstractSet[bytes] | None = None
+    ) -> list[Match]:
+        matches = [Match(record.entry, _URL_RANK) for record in self.records(key, among)]
+        if plan is not _NO_PLAN:
+            target = key[1 + len(name) :]
+            matches += plan.matches
+            for prefix in plan.prefixes(target):
+                records = self.records(prefix, among)
                 if records:
                     at = Address(*_parted(name), target.decode())
-                    found = (match(record.entry, key, at) for record in records)
+                    found = (match(record.entry, prefix, at) for record in records)
                     matches += [each for each in found if each is not None]
-        return matches
+        return _sorted(matches)
+
+    def _plan(self, name: str) -> _Plan:
+        """What to look for on a host (with its port)."""
+        if not self.has_rules:
+            return _NO_PLAN
+        plan = self._plans.get(name)
+        return self._keep(name, self._planned(name)) if plan is None else plan
 
     def _keep(self, name: str, plan: _Plan) -> _Plan:
         """Keep the plan of a host (with its port) for the next URL."""
@@ -156,27 +194,35 @@ class _Version:
         self._plans[name] = plan
         return plan
 
-    def _planned(self, name: str) -> _Plan:
-        """What to look for on a host."""
+    def _planned(self, name: str, filed: AbstractSet[str] | None = None) -> _Plan:
+        """What to look for on a host.
+
+        Args:
+            name: the host (with its port).
+            filed: names under which there may be something; None: nobody has looked yet.
+        """
         host, port = _parted(name)
         at = Address(host, port, "/")
         matches: list[Match] = []
         probes: dict[tuple[bytes, int], None] = {}
         for each in at.names():
-            key = host_key(each)
-            hits = [segment.find(key) for segment in self.segments]
-            found = (
-                match(record.entry, key, at) for record in _not_taken_back([hit.records for hit in hits])
-            )
-            matches += [match_ for match_ in found if match_ is not None]
             place = each + port
+            if filed is not None and each not in filed and place not in filed:
+                continue
+            key = host_key(each)
+            hits = self._hits(key)
+            for record in _in_force(hits):
+                found = match(record.entry, key, at)
+                if found is not None:
+                    matches.append(found)
             if port:
-                hits = [segment.find(host_key(place)) for segment in self.segments]
-            for length, below in (length for hit in hits for length in hit.lengths):
-                if below:
-                    probes[prefix_key("*." + place, ""), length] = None
-                elif each == host:
-                    probes[prefix_key(place, ""), length] = None
+                hits = self._hits(host_key(place))
+            for hit in hits:
+                for length, below in hit.lengths:
+                    if below:
+                        probes[prefix_key("*." + place, ""), length] = None
+                    elif each == host:
+                        probes[prefix_key(place, ""), length] = None
         return _Plan(tuple(matches), tuple(probes)) if matches or probes else _NO_PLAN
 
     def tried(self, url: str) -> list[tuple[str, str]]:
@@ -206,87 +252,103 @@ class _Version:
         ]
         return _sorted([Match(record.entry, _URL_RANK) for key in keys for record in self.records(key)])
 
-    def lookup_batch(self, texts: Sequence[str | None]) -> dict[int, list[Match]]:
-        """The matches of each URL that has any, by its place."""
-        keys: list[bytes] = []
-        add = keys.append
-        names: list[str] = []
-        odd: list[int] = []
-        for place, text in enumerate(texts):
-            key = None if text is None else plain_key(text)
-            if key is None:
-                at = None if text is None else address(text)
-                if at is None:  # no URL, or none at all: no host
-                    odd.append(place)
-                    add(b"")
-                    names.append("")
-                else:
-                    add(at.key)
-                    names.append(at.host + at.port)
-            else:
-                add(key)
-                names.append(key[1 : key.index(b"/")].decode())
-        listed = set(self._candidates(keys))
-        found: dict[int, list[Match]] = {}
-        for place in odd:
-            text = texts[place]
-            listed.discard(place)
-            if text is not None:
-                found[place] = self.lookup(text)
-        if self.has_rules:
-            plans = self._plans_of(names)
-            for place in [place for place, name in enumerate(names) if name in plans]:
-                key, name = keys[place], names[place]
-                rules = self._by_rules(plans[name], name, key[1 + len(name) :])
-                if place in listed:
-                    listed.discard(place)
-                    rules += [Match(each.entry, _URL_RANK) for each in self.records(key)]
-                found[place] = _sorted(rules)
-        for place in listed:
-            found[place] = _sorted([Match(each.entry, _URL_RANK) for each in self.records(keys[place])])
-        return {place: matches for place, matches in found.items() if matches}
+    def lookup_fingerprint(self, asked: Fingerprint) -> list[Match]:
+        if self.radii is None or asked.degenerate:
+            return []
+        found = [segment.near(asked, self.radii) for segment in self.segments]
+        few = iter(thinned([near for near in found if near is not None]))
+        hits: list[Hits] = []
+        distances: dict[bytes, Distance] = {}
+        for segment, any_near in zip(self.segments, found, strict=True):
+            told = () if any_near is None else segment.records_of(next(few), asked)
+            hits.append(Hits(tuple([record for record, _ in told])))
+            distances.update([(record.key, distance) for record, distance in told])
+        nearest = sorted(_in_force(hits), key=lambda record: nearness(distances[record.key]))
+        return _sorted([Match(record.entry, _URL_RANK, distances[record.key]) for record in nearest])
 
-    def _candidates(self, keys: Sequence[bytes]) -> list[int]:
-        """Places of keys under which there may be something."""
-        hashes = hash_keys(keys)
-        return [place for segment in self.segments for place in segment.find_many(hashes)[0].tolist()]
+    def lookup_batch(self, urls: Urls) -> dict[int, list[Match]]:
+        """The matches of each URL that has any, by its place.
 
-    def _plans_of(self, names: Iterable[str]) -> dict[str, _Plan]:
-        """The plans of those of the hosts (with their ports) on which there is something to look for."""
+        In bulk is only found out of which there may be some; what there is says the same code as for one.
+        """
+        found = [(place, self._raw(text)) for place, text in urls.unparsed.items() if text is not None]
+        rows, columns = urls.rows, urls.columns
+        if rows:
+            plans = self._plans_of({row.name for row in rows}) if self.has_rules else {}
+            among = self._among([row.key for row in rows])
+            found += self._near([row for row in rows if row.key in among or row.name in plans], plans)
+        if columns is not None:
+            plans = self._plans_of(*columns.filed(self._held)) if self.has_rules else {}
+            marks = self._held(columns.hashes) | columns.on(plans)
+            found += self._near(columns.rows(marks), plans)
+        return {place: matches for place, matches in sorted(found) if matches}
+
+    def _near(
+        self, rows: Iterable[tuple[int, bytes, str]], plans: Mapping[str, _Plan]
+    ) -> list[tuple[int, list[Match]]]:
+        """The matches of those of which there may be some."""
+        planned = [(*row, plans.get(row[2], _NO_PLAN)) for row in rows]
+        among = self._among(
+            [each for _, key, name, plan in planned for each in (key, *plan.prefixes(key[1 + len(name) :]))]
+        )
+        return [(place, self._matches(key, name, plan, among)) for place, key, name, plan in planned]
+
+    def _among(self, keys: list[bytes]) -> set[bytes]:
+        """Those of the keys under which there may be something."""
+        return set(compress(keys, self._held(hash_keys(keys)).tolist()))
+
+    def _held(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Whether there may be something under the keys with these hashes."""
+        held = np.zeros(len(hashes), np.bool_)
+        for segment in self.segments:
+            held[segment.find_many(hashes)[0]] = True
+        return held
+
+    def _plans_of(self, hosts: Iterable[str], filed: AbstractSet[str] | None = None) -> dict[str, _Plan]:
+        """The plans of those of the hosts (with their ports) on which there is something to look for.
+
+        Args:
+            hosts: the hosts, each once.
+            filed: the names of all of them under which there may be something; None: nobody has looked yet.
+        """
+        known = self._plans  # when it is full, another takes its place
         plans: dict[str, _Plan] = {}
         unknown: list[str] = []
-        for name in set(names):
-            plan = self._plans.get(name)
+        for name in hosts:
+            plan = known.get(name)
             if plan is None:
                 unknown.append(name)
             elif plan is not _NO_PLAN:
                 plans[name] = plan
-        keys: list[bytes] = []
-        owners: list[str] = []
+        if filed is None:
+            filed = self._filed(unknown)
         for name in unknown:
-            host, port = _parted(name)
-            for each in Address(host, port, "").names():
-                keys.append(host_key(each))
-                owners.append(name)
-                if port:
-                    keys.append(host_key(each + port))
-                    owners.append(name)
-        ruled = {owners[place] for place in self._candidates(keys)}
-        for name in unknown:
-            plan = self._keep(name, self._planned(name) if name in ruled else _NO_PLAN)
+            plan = self._keep(name, self._planned(name, filed if name.count(".") < NAMES_MAX else None))
             if plan is not _NO_PLAN:
                 plans[name] = plan
         return plans
 
+    def _filed(self, hosts: Iterable[str]) -> set[str]:
+        """The names under which something may be filed about hosts of no more than `NAMES_MAX` names."""
+        names: set[str] = set()
+        for host, port in map(_parted, hosts):
+            if host.count(".") < NAMES_MAX:
+                for each in Address(host, port, "").names():
+                    names.update((each, each + port))
+        tried = [*names]
+        return set(compress(tried, self._held(hash_keys([*map(host_key, tried)])).tolist()))
 
-def _not_taken_back(by_segment: Sequence[Sequence[Record]]) -> list[Record]:
+
+def _in_force(by_segment: Sequence[Hits]) -> Sequence[Record]:
     """The entries of all segments, the oldest first, without those that a newer one takes back."""
+    if len(by_segment) == 1:
+        return by_segment[0].records  # there is nothing older to be taken back
     kept: list[Record] = []
     gone: set[Any] = set()
-    for records in reversed(by_segment):
-        if not records:
+    for hits in reversed(by_segment):
+        if not hits.records:
             continue
-        named = [(record, identity(record.entry, record.key)) for record in records]
+        named = [(record, identity(record.entry, record.key)) for record in hits.records]
         kept += [record for record, name in named if not record.withdrawal and name not in gone]
         gone.update(name for record, name in named if record.withdrawal)
     return kept
@@ -369,6 +431,11 @@ class Registry:
         """Whether there is any entry about a file's content, so that files must be hashed."""
         return self._in_use().has_digests
 
+    @property
+    def has_fingerprints(self) -> bool:
+        """Whether there is any entry about what a picture looks like, so that pictures must be decoded."""
+        return self._in_use().radii is not None
+
     # -- looking up ----------------------------------------------------------------------------------------
 
     def lookup(self, url: str) -> list[Match]:
@@ -395,26 +462,55 @@ class Registry:
         """
         return self._current().lookup_digests(sha256, md5)
 
+    def lookup_fingerprint(self, fingerprint: Fingerprint) -> list[Match]:
+        """All entries about pictures that look so, within the manifest's radii: the nearest first.
+
+        Of each list, purpose and wish at most `heedful.registry._fingerprints.KEPT` are given, and the one
+        that stays in force longest; a list says the same with these as with all. Of flat pictures, none.
+
+        Args:
+            fingerprint: of a picture; without its large half, only what is almost equal is found.
+
+        Raises:
+            RegistryError: as `lookup`.
+        """
+        return self._current().lookup_fingerprint(fingerprint)
+
     def lookup_batch(self, urls: Any, *, purpose: Purpose, now: float | None) -> Batch:
         """What is said of many URLs; as `lookup` and `decide` for each, sooner.
 
         Args:
-            urls: a `pyarrow.Array` or `ChunkedArray` of strings, or a sequence of them; some ten thousand at
-                once are best. A null is not listed.
+            urls: a `pyarrow.Array` or `ChunkedArray` of strings, or a polars `Series`: some ten thousand at
+                once are best. Or a sequence of strings, which takes longer: these are taken apart one by
+                one, as all are without the extra `bulk`. Of None nothing is listed; octets that are no text
+                are as `surrogateescape` decodes them.
             purpose: the use.
             now: Unix time in seconds, by which entries expire.
 
         Raises:
             RegistryError: as `lookup`.
         """
-        texts: Sequence[str | None] = urls.to_pylist() if hasattr(urls, "to_pylist") else urls
-        matches = self._current().lookup_batch(texts)
-        decisions = np.zeros(len(texts), np.int8)
+        apart = take_apart(urls)
+        matches = self.find_batch(apart).matches
+        decisions = np.zeros(apart.size, np.int8)
         for place, found in matches.items():
             decided = decide(found, purpose, now)
             if decided:
                 decisions[place] = OPTED_IN if decided[0].opt_in else OPTED_OUT
-        return Batch(decisions, matches)
+        return Batch(decisions, matches, np.array([*apart.unparsed], np.int64))
+
+    def find_batch(self, urls: Any) -> Found:
+        """All entries that name any of many URLs: as `lookup` for each, sooner.
+
+        Args:
+            urls: as for `lookup_batch`, or what `heedful.registry.take_apart` made of them, once for several
+                registries.
+
+        Raises:
+            RegistryError: as `lookup`.
+        """
+        version = self._current()
+        return Found(version.manifest.version, version.lookup_batch(take_apart(urls)))
 
     def tried(self, url: str) -> list[tuple[str, str]]:
         """What `lookup` looks for: pairs of what it is and the key in words."""

@@ -1,7 +1,8 @@
 """Segments: what one build or one update of a registry wrote, in a folder of files that never change.
 
-`E` and `B` are the heap (`_heap`), `T`, `K`, `R` and `G` the index (`_index`), `H` the header: a line of
-JSON, and a line with its checksum. All numbers are little-endian.
+`E` and `B` are the heap (`_heap`), `T`, `K`, `R` and `G` the index (`_index`), `S`, `D`, `L` and `W`, where
+fingerprints are, the search for these (`_fingerprints`), `H` the header: a line of JSON, and a line with its
+checksum. All numbers are little-endian.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 
 from heedful.registry._errors import RegistryError
+from heedful.registry._fingerprints import Prints, PrintsShape, PrintsWriter, distance, terms
 from heedful.registry._heap import Heap, HeapShape, HeapWriter, sync
 from heedful.registry._index import Index, IndexShape, IndexWriter, are_markers, marker_item, marker_of
 from heedful.registry._manifest import sync_folder
@@ -33,13 +35,18 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from heedful.fingerprint import Fingerprint
     from heedful.model import Purpose
-    from heedful.registry.entries import Entry, Indexed, Marker
+    from heedful.registry._fingerprints import Near, Radii
+    from heedful.registry.entries import Distance, Entry, Indexed, Marker
 
     Numbers = npt.NDArray[np.uint64]
 
 FORMAT: Final = 1
-"""The format's version, which a reader must know."""
+"""The format's version, which a reader must know: of segments without fingerprints."""
+
+FORMAT_OF_PRINTS: Final = 2
+"""That of segments with fingerprints: who does not know of these must not pass them over."""
 
 MEMORY: Final = 256 << 20
 """What a writer takes at most, about, in octets, whatever it is given."""
@@ -118,9 +125,12 @@ class SegmentWriter:
         self._rows = Sorter(folder / "rows.tmp", 3, rows_max)  # hash of the key, hash of the record, item
         self._unused = Sorter(folder / "unused.tmp", 1, rows_max)
         self._index: IndexWriter | None = None
+        self._prints: PrintsWriter | None = None
+        self._memory = memory
         self._encoder = Encoder()
         self._keys: list[bytes] = []
         self._records: list[bytes] = []
+        self._says: list[tuple[int, int]] = []  # of fingerprints: which of the records, and their terms
         self._waiting = 0
         self._markers: set[Marker] = set()
         self._counts: Counter[tuple[Kind, bool]] = Counter()
@@ -139,6 +149,10 @@ class SegmentWriter:
         """
         heads = self._encoder.heads_of(entry, withdrawal=withdrawal)
         record = encode(heads, indexed.key, entry.text)
+        if entry.kind is Kind.PHASH:
+            number = self._encoder.lists[entry.list]
+            says = terms(entry, number, indexed.key, withdrawal=withdrawal)
+            self._says.append((len(self._keys), says))
         self._keys.append(indexed.key)
         self._records.append(record)
         self._waiting += len(record)
@@ -187,13 +201,26 @@ class SegmentWriter:
     def _flush(self) -> None:
         if self._keys:
             contents = np.fromiter(map(xxh3_64_intdigest, self._records), np.uint64, len(self._records))
-            self._rows.add(hash_keys(self._keys), contents, self._heap.add(self._records))
+            addresses = self._heap.add(self._records)
+            self._rows.add(hash_keys(self._keys), contents, addresses)
+            self._flush_prints(contents, addresses)
         if self._markers:
             keys = [host_key(marker.name) for marker in self._markers]
             items = [marker_item(marker.length, below=marker.below) for marker in self._markers]
             self._rows.add(hash_keys(keys), np.zeros(len(keys), np.uint64), np.array(items, np.uint64))
         self._keys, self._records, self._waiting = [], [], 0
         self._markers.clear()
+
+    def _flush_prints(self, contents: Numbers, addresses: Numbers) -> None:
+        """Hand those of the waiting records on that are fingerprints."""
+        if not self._says:
+            return
+        if self._prints is None:
+            self._prints = PrintsWriter(self._folder, memory=self._memory // 4)
+        places = [place for place, _ in self._says]
+        says = [each for _, each in self._says]
+        self._prints.add([self._keys[place] for place in places], says, contents[places], addresses[places])
+        self._says = []
 
     def finish(self) -> SegmentSummary:
         """Have all on the disk.
@@ -213,6 +240,7 @@ class SegmentWriter:
         index = self._index.finish(column for (column,) in self._unused.ranges())
         self._rows.close()
         self._unused.close()
+        prints = None if self._prints is None else self._prints.finish()
         self._counts.subtract(duplicates)
         summary = SegmentSummary(
             entries=sum(count for (_, withdrawal), count in self._counts.items() if not withdrawal),
@@ -221,7 +249,7 @@ class SegmentWriter:
             kinds={kind: self._counts[kind, False] for kind in Kind},
             lists=tuple(self._encoder.lists),
         )
-        _write_header(self._folder, summary, heap, index)
+        _write_header(self._folder, summary, heap, index, prints)
         sync_folder(self._folder)
         return summary
 
@@ -255,6 +283,8 @@ class SegmentWriter:
         self._heap.abort()
         if self._index is not None:
             self._index.abort()
+        if self._prints is not None:
+            self._prints.abort()
         self._rows.close()
         self._unused.close()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -272,6 +302,7 @@ class Segment:
         withdrawals: how many.
         kinds: entries by kind.
         lists: the names of all lists.
+        prints: the search for its fingerprints, if it holds any.
 
     Raises:
         RegistryError: it is none, of another format, or its files do not fit together. Looking up raises it,
@@ -281,7 +312,7 @@ class Segment:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            summary, heap, index = _read_header(folder)
+            summary, heap, index, prints = _read_header(folder)
             self._heap: Heap | None = _open_heap(folder, heap, summary.lists)
             sizes = index.sizes()
             self._index: Index | None = Index(
@@ -291,6 +322,7 @@ class Segment:
                 items=_view(folder / "R", sizes["R"], "Q"),
                 groups=_view(folder / "G", sizes["G"], "Q"),
             )
+            self.prints = None if prints is None else _open_prints(folder, prints, summary.lists)
         except RegistryError as error:
             raise self._named(error) from error
         self.entries = summary.entries
@@ -360,6 +392,34 @@ class Segment:
                 )
         return Hits(tuple(records), tuple(lengths))
 
+    def near(self, asked: Fingerprint, radii: Radii) -> tuple[Prints, Near] | None:
+        """The fingerprints within the radii; None: it holds none at all."""
+        prints = self.prints
+        if self._index is None:
+            raise self._closed()
+        if prints is None:
+            return None
+        try:
+            return prints, prints.near(asked, radii)
+        except RegistryError as error:
+            raise self._named(error) from error
+
+    def records_of(self, near: Near, asked: Fingerprint) -> list[tuple[Record, Distance]]:
+        """The records of what `near` has found, in the order in which they were written."""
+        prints, heap = self.prints, self._heap
+        if prints is None or heap is None:
+            raise self._closed()
+        found = []
+        try:
+            for address, away in prints.told(near):
+                record = heap.record(address)
+                if record.entry.kind is not Kind.PHASH or distance(record.key, asked) != away:
+                    raise RegistryError("damaged: a fingerprint leads to a record that is not its own")
+                found.append((record, away))
+        except RegistryError as error:
+            raise self._named(error) from error
+        return found
+
     def records(self) -> Iterator[Record]:
         """All entries and withdrawals, in the order in which they were written."""
         index, heap = self._index, self._heap
@@ -380,7 +440,7 @@ class Segment:
 
     def close(self) -> None:
         """Look up no more: the memory is given back as soon as no thread uses it."""
-        self._index = self._heap = None
+        self._index = self._heap = self.prints = None
 
     def _named(self, error: RegistryError) -> RegistryError:
         return RegistryError(f"{self.folder}: {error}")
@@ -416,22 +476,39 @@ def _open_heap(folder: Path, shape: HeapShape, lists: tuple[str, ...]) -> Heap:
     return Heap(_map(folder / "E", shape.size), offsets, shape.dictionary, lists)
 
 
-def _write_header(folder: Path, summary: SegmentSummary, heap: HeapShape, index: IndexShape) -> None:
+def _open_prints(folder: Path, shape: PrintsShape, lists: tuple[str, ...]) -> Prints:
+    sizes = shape.sizes()
+    return Prints(
+        shape,
+        smalls=_view(folder / "S", sizes["S"], "Q"),
+        directory=_view(folder / "D", sizes["D"], "I"),
+        larges=_view(folder / "L", sizes["L"], "Q"),
+        whats=_view(folder / "W", sizes["W"], "Q"),
+        lists=lists,
+    )
+
+
+def _write_header(
+    folder: Path, summary: SegmentSummary, heap: HeapShape, index: IndexShape, prints: PrintsShape | None
+) -> None:
     header = {
-        "format": FORMAT,
+        "format": FORMAT if prints is None else FORMAT_OF_PRINTS,
         **summary._asdict(),
+        "kinds": {kind: count for kind, count in summary.kinds.items() if count},
         "blocks": heap.blocks,
         "size": heap.size,
         "dictionary": base64.b64encode(heap.dictionary).decode(),
         **index._asdict(),
     }
+    if prints is not None:
+        header["fingerprints"] = prints._asdict()
     line = json.dumps(header).encode() + b"\n"
     with (folder / "H").open("wb") as file:
         file.write(line + xxh3_64_hexdigest(line).encode() + b"\n")
         sync(file)
 
 
-def _read_header(folder: Path) -> tuple[SegmentSummary, HeapShape, IndexShape]:
+def _read_header(folder: Path) -> tuple[SegmentSummary, HeapShape, IndexShape, PrintsShape | None]:
     try:
         content = (folder / "H").read_bytes()
     except OSError as error:
@@ -442,25 +519,32 @@ def _read_header(folder: Path) -> tuple[SegmentSummary, HeapShape, IndexShape]:
         raise RegistryError("damaged: its header does not fit its checksum")
     try:
         header: dict[str, Any] = json.loads(line)
-        if header["format"] != FORMAT:
+        if header["format"] not in {FORMAT, FORMAT_OF_PRINTS}:
             raise RegistryError(
-                f"has format {header['format']}; this version of heedful reads format {FORMAT}"
+                f"has format {header['format']}; "
+                f"this version of heedful reads formats {FORMAT} and {FORMAT_OF_PRINTS}"
             )
         summary = SegmentSummary(
             entries=_count(header["entries"]),
             withdrawals=_count(header["withdrawals"]),
             duplicates=_count(header["duplicates"]),
-            kinds={Kind(kind): _count(count) for kind, count in header["kinds"].items()},
+            kinds=dict.fromkeys(Kind, 0)
+            | {Kind(kind): _count(count) for kind, count in header["kinds"].items()},
             lists=tuple(map(str, header["lists"])),
         )
         dictionary = base64.b64decode(header["dictionary"], validate=True)
         heap = HeapShape(_count(header["blocks"]), _count(header["size"]), dictionary)
         index = IndexShape(*(_count(header[name]) for name in IndexShape._fields))
+        prints = None
+        if header["format"] == FORMAT_OF_PRINTS:
+            prints = PrintsShape(*(_count(header["fingerprints"][name]) for name in PrintsShape._fields))
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise RegistryError(f"damaged: its header cannot be understood: {error!r}") from error
     if not 1 <= index.bits <= 32:
         raise RegistryError("damaged: its header cannot be understood: bits")
-    return summary, heap, index
+    if prints is not None:
+        prints.check()
+    return summary, heap, index, prints
 
 
 def _count(value: object) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from heedful.model import Purpose, isotime
 from heedful.registry import _manifest as manifests
 from heedful.registry._errors import RegistryError
+from heedful.registry._fingerprints import Radii
 from heedful.registry._locking import LOCK, Lock
 from heedful.registry._manifest import Manifest, Part
 from heedful.registry._segment import MEMORY, Segment, SegmentSummary, SegmentWriter
@@ -68,6 +69,7 @@ class Writer:
         key: bytes | Path | None,
         memory: int,
         now: Callable[[], float],
+        radii: Radii | None = None,
     ) -> None:
         """For `build` and `update`."""
         self._folder = Path(folder)
@@ -77,6 +79,7 @@ class Writer:
         self._key = key
         self._memory = memory
         self._now = now
+        self._radii = radii
         self._change: _Change | None = None
         self._fault: OSError | None = None
         self._result: tuple[SegmentSummary, Manifest] | None = None
@@ -91,6 +94,7 @@ class Writer:
         key: bytes | Path | None = None,
         memory: int = MEMORY,
         now: Callable[[], float] = time.time,
+        radii: Radii | None = None,
     ) -> Self:
         """Make a registry, or replace one by what is added now.
 
@@ -101,12 +105,23 @@ class Writer:
             key: the private key (PEM, or 32 raw octets) or its file, by which it is signed.
             memory: octets to take at most, about, however much is added.
             now: the time.
+            radii: within which its fingerprints, if it holds any, are found; None: `Radii()`.
 
         Raises:
+            ValueError: there are no such radii.
             RegistryError: on entering or leaving the block, or adding: another process is changing it, it is
                 signed and no key is given, `valid_until` is past, or it cannot be written.
         """
-        return cls(folder, new=True, source=source, valid_until=valid_until, key=key, memory=memory, now=now)
+        return cls(
+            folder,
+            new=True,
+            source=source,
+            valid_until=valid_until,
+            key=key,
+            memory=memory,
+            now=now,
+            radii=None if radii is None else radii.checked(),
+        )
 
     @classmethod
     def update(
@@ -165,6 +180,7 @@ class Writer:
                 change.end()
                 raise
             self._parts = base.parts
+            self._radii = base.radii
             self._described = _sources(base.source, self._source)
             self._good_until = base.valid_until if valid_until is None else valid_until
         self._change = change
@@ -185,6 +201,7 @@ class Writer:
                     source=self._described,
                     valid_until=self._good_until,
                     created=self._now(),
+                    radii=self._radii,
                 )
         except OSError as fault:
             raise _unwritable(self._folder, fault) from fault
@@ -314,7 +331,13 @@ def merge(
             read += some.read
             if progress is not None:
                 progress(read, base.entries)
-        return change.commit(parts=(), source=base.source, valid_until=base.valid_until, created=now())[1]
+        return change.commit(
+            parts=(),
+            source=base.source,
+            valid_until=base.valid_until,
+            created=now(),
+            radii=base.radii,
+        )[1]
     except OSError as error:
         raise _unwritable(folder, error) from error
     finally:
@@ -412,7 +435,13 @@ class _Change:
                 shutil.rmtree(path, ignore_errors=True)
 
     def commit(
-        self, *, parts: tuple[Part, ...], source: str, valid_until: int | None, created: float
+        self,
+        *,
+        parts: tuple[Part, ...],
+        source: str,
+        valid_until: int | None,
+        created: float,
+        radii: Radii | None,
     ) -> tuple[SegmentSummary, Manifest]:
         """Make it so: `parts`, and the segment on top of them, are the registry.
 
@@ -429,6 +458,8 @@ class _Change:
             lists = tuple(sorted(summary.lists))
             parts += (Part(self._name, summary.entries, summary.withdrawals, kinds, lists, files),)
         manifest = Manifest(self._version, int(created), valid_until, source, parts)
+        if Kind.PHASH in manifest.kinds:
+            manifest = replace(manifest, radii=radii or Radii())
         if self._key is not None:
             manifest = replace(manifest, signature=sign(manifest.body, self._key))
         if len(manifest.render()) > manifests.MANIFEST_MAX:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from heedful.fingerprint import Fingerprint
 from heedful.model import Purpose, Reason, lasts
 from heedful.signals._paths import PathPattern, canonical, split_url
 
@@ -28,7 +29,7 @@ class Kind(str, Enum):
 
     URL: one picture. PATH: all that begins with its host and path. PATTERN: a path with `*` (anything) and
     a trailing `$` (the end), as in robots.txt. HOST: one host, whatever its port. DOMAIN: a host and all
-    below it. SHA256, MD5: a file's content.
+    below it. SHA256, MD5: a file's content. PHASH: what a picture looks like.
     """
 
     __str__ = str.__str__
@@ -40,6 +41,7 @@ class Kind(str, Enum):
     PATTERN = "pattern"
     SHA256 = "sha256"
     MD5 = "md5"
+    PHASH = "phash"
 
     @property
     def reason(self) -> Reason:
@@ -55,6 +57,7 @@ _REASONS: Final = {
     Kind.PATTERN: Reason.REGISTRY_PATTERN,
     Kind.SHA256: Reason.REGISTRY_HASH,
     Kind.MD5: Reason.REGISTRY_HASH,
+    Kind.PHASH: Reason.REGISTRY_FINGERPRINT,
 }
 
 
@@ -104,16 +107,30 @@ class Entry:
         }
 
 
+class Distance(NamedTuple):
+    """How far two fingerprints are apart.
+
+    Attributes:
+        small: bits of 64 in which they differ.
+        large: bits of 256; None: of one of them, these are not known.
+    """
+
+    small: int
+    large: int | None
+
+
 class Match(NamedTuple):
     """An entry that names what was looked up.
 
     Attributes:
         entry: the entry.
         rank: how specific it is: within one list, the greatest decides.
+        distance: of a fingerprint, how far it is from that which was looked up.
     """
 
     entry: Entry
     rank: tuple[int, int]
+    distance: Distance | None = None
 
 
 class Address(NamedTuple):
@@ -195,6 +212,11 @@ def content_key(kind: Kind, digest: bytes) -> bytes:
     return (b"s" if kind is Kind.SHA256 else b"m") + digest
 
 
+def fingerprint_key(fingerprint: Fingerprint) -> bytes:
+    """The key of what a picture looks like."""
+    return b"f" + fingerprint.small.to_bytes(8, "big") + (fingerprint.large or b"")
+
+
 class Marker(NamedTuple):
     """Says that paths or patterns with a literal start of `length` octets are worth looking up for a host.
 
@@ -233,7 +255,8 @@ def index(kind: Kind, text: str) -> Indexed:
         kind: what it names.
         text: the entry: a URL (scheme and all) or what stands for one; a host or domain, perhaps with
             a scheme, a port and a `/` around it; a path or pattern as `host/path` or a URL, where `*.domain`
-            as host stands for a domain with all below it; a digest in hexadecimal.
+            as host stands for a domain with all below it; a digest in hexadecimal; a fingerprint, perhaps
+            with a space and some words about the picture behind it.
 
     Raises:
         ValueError: it is no such thing; the message says what is wrong.
@@ -249,6 +272,8 @@ def index(kind: Kind, text: str) -> Indexed:
         if len(text) != 2 * _DIGEST_BYTES[kind] or not _HEX.fullmatch(text):
             raise ValueError(f"it is not {2 * _DIGEST_BYTES[kind]} hexadecimal digits")
         return Indexed(content_key(kind, bytes.fromhex(text)))
+    if kind is Kind.PHASH:
+        return Indexed(fingerprint_key(Fingerprint.parse(text.partition(" ")[0])))
     if kind in {Kind.HOST, Kind.DOMAIN}:
         return Indexed(host_key(_host(text, kind)))
     scope, prefix = _place(kind, text)

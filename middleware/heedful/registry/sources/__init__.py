@@ -2,7 +2,7 @@
 
 from heedful.registry.sources._export import export
 from heedful.registry.sources._formats import Format
-from heedful.registry.sources._items import Defaults, Reject, SourceError, Terms, Urls
+from heedful.registry.sources._items import Defaults, Reject, SourceError, Terms, Urls, fingerprint_text
 from heedful.registry.sources._read import Source, list_name, open_source, read
 from heedful.registry.sources._surt import surt
 
@@ -15,6 +15,7 @@ __all__ = [
     "Terms",
     "Urls",
     "export",
+    "fingerprint_text",
     "list_name",
     "open_source",
     "read",

@@ -29,7 +29,7 @@ CHUNK: Final = 1_048_576
 _ZSTD_CHUNK: Final = 4_096
 """Compressed octets that are given to zstd at once; each 4 may become 128 KiB (RFC 8878, RLE blocks)."""
 
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     OSError,
     ValueError,
     ImportError,
@@ -38,6 +38,7 @@ _UNREADABLE: Final = (
     lzma.LZMAError,
     zstandard.ZstdError,
 )
+"""What reading a file raises that cannot be read."""
 
 
 class File(NamedTuple):
@@ -84,8 +85,8 @@ def find(source: str) -> list[File]:
         return [
             _file(fs, name, fs.unstrip_protocol(name) if "://" in source else name) for name in sorted(names)
         ]
-    except _UNREADABLE as error:
-        raise SourceError(f"{source} cannot be read: {_words(error)}.") from error
+    except UNREADABLE as error:
+        raise SourceError(f"{source} cannot be read: {words(error)}.") from error
 
 
 def _file(fs: Any, path: str, name: str) -> File:
@@ -96,7 +97,8 @@ def _hidden(path: str) -> bool:
     return any(part.startswith((".", "_")) for part in path.replace("\\", "/").split("/"))
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
+    """What an error says."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).rstrip(".") or type(error).__name__
@@ -181,8 +183,8 @@ class Stream:
                 opened = io.BufferedReader(io.FileIO(file.path)) if pipe else file.fs.open(file.path, "rb")
                 self.raw = self._close = opened
             begun = self.raw.read(_MAGIC_MAX)
-        except _UNREADABLE as error:
-            raise SourceError(f"{self.name} cannot be read: {_words(error)}.") from error
+        except UNREADABLE as error:
+            raise SourceError(f"{self.name} cannot be read: {words(error)}.") from error
         self._counted = _Counted(begun, self.raw)
         buffered: Any = io.BufferedReader(self._counted, CHUNK)
         decompressed = _decompressed(begun, buffered)
@@ -193,8 +195,8 @@ class Stream:
     def _guarded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         try:
             yield from chunks
-        except _UNREADABLE as error:
-            raise SourceError(f"{self.name} cannot be read: {_words(error)}.") from error
+        except UNREADABLE as error:
+            raise SourceError(f"{self.name} cannot be read: {words(error)}.") from error
 
     def head(self, size: int) -> tuple[bytes, bool]:
         """Its first octets, at most `size`, and whether these are all; they are still there to be read."""

@@ -36,6 +36,7 @@ class Format(str, Enum):
     DENYPATH = "denypath"
     COLUMNS = "columns"
     SPAWNING = "spawning"
+    IMAGES = "images"
 
 
 _FORCE: Final = "give it with --format"
@@ -43,7 +44,7 @@ _FORCE: Final = "give it with --format"
 _NAME: Final = re.compile(r"(?:\*?\.)?(?:[\w\-]+\.)+[\w\-]+\.?/?")
 _SCHEMELESS: Final = re.compile(r"[\w.\-]+\.[\w\-]+(?::[0-9]+)?/\S+")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://\S")
-_DIGEST: Final = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}")
+_DIGEST: Final = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{16}(?::[0-9A-Fa-f]{64})?")
 
 
 def recognise(head: bytes, *, whole: bool) -> Format:
@@ -109,7 +110,7 @@ def _lines_format(lines: list[str]) -> Format:
     seen = Counter(found for line in lines if (found := _line_format(line)) is not None)
     if not seen:
         digests = any(map(_DIGEST.fullmatch, lines))
-        hint = "; for bare digests give --kind sha256 or md5" if digests else ""
+        hint = "; for bare digests give --kind sha256, md5 or phash" if digests else ""
         raise SourceError(f"its format cannot be told: {_FORCE} ({', '.join(Format)}){hint}")
     if Format.ADBLOCK in seen:  # a filter may look like anything
         return Format.ADBLOCK

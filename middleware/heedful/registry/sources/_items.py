@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from heedful.errors import ConfigurationError
+from heedful.fingerprint import Fingerprint
 from heedful.model import RAW_MAX, Purpose
 from heedful.registry.entries import TEXT_MAX, Entry, Kind, index
 
@@ -117,12 +118,28 @@ def checked(terms: Terms, kind: Kind, text: str, line: int, raw: str | None = No
         raw: the line that it was made from, for the reject; None: `text`.
     """
     try:
+        if kind is Kind.PHASH:
+            text = fingerprint_text(text)
         index(kind, text)
     except ValueError as error:
         return reject(line, text if raw is None else raw, str(error))
     if not storable(text):
         return reject(line, text if raw is None else raw, "it holds half a character (a lone surrogate)")
     return terms.entry(kind, text)
+
+
+_HEX_SIGN: Final = re.compile(r"0[xX](?=[0-9A-Fa-f])")
+
+
+def fingerprint_text(text: str) -> str:
+    """A fingerprint as it is kept, from one as tools write it: in capitals, with `0x` before it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value, _, words = text.partition(" ")
+    halves = (_HEX_SIGN.sub("", half, count=1) if half[:1] == "0" else half for half in value.split(":"))
+    return f"{Fingerprint.parse(':'.join(halves))} {words.strip()}".rstrip()
 
 
 class Bulk:

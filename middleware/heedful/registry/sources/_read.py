@@ -6,7 +6,16 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from heedful.registry.entries import Kind
-from heedful.registry.sources import _adblock, _denypath, _files, _formats, _lines, _rows, _spawning
+from heedful.registry.sources import (
+    _adblock,
+    _denypath,
+    _files,
+    _formats,
+    _lines,
+    _pictures,
+    _rows,
+    _spawning,
+)
 from heedful.registry.sources._formats import Format
 from heedful.registry.sources._items import Defaults, SourceError
 
@@ -16,6 +25,7 @@ if TYPE_CHECKING:
     from heedful.registry.entries import Entry
     from heedful.registry.sources._files import File
     from heedful.registry.sources._items import Reject, Urls
+    from heedful.registry.sources._pictures import Pictures
 
 _BARE: Final = frozenset({Format.URLS, Format.DOMAINS, Format.HOSTS})
 """Formats of bare names, whose kind may be given."""
@@ -132,8 +142,9 @@ def open_source(
     *,
     format: Format | str | None = None,  # noqa: A002 - the option's name
     defaults: Defaults,
-) -> Iterator[Source]:
-    """The files of a source, one after the other; each is to be closed before the next one.
+) -> Iterator[Source | Pictures]:
+    """The files of a source, one after the other, and then all its pictures as one; each is to be closed
+    before the next one.
 
     Args:
         source: a path or a URL that fsspec understands, of a file or folder, perhaps with wildcards; `-`.
@@ -142,12 +153,23 @@ def open_source(
 
     Raises:
         SourceError: there is no such file, it cannot be read, or its format cannot be told.
-    """
+    """  # noqa: D205 - one sentence
     files = _files.find(source)
+    forced = None if format is None else Format(format)
+    pictures = _pictures_of(files, forced)
     for file in files:
-        if file.size == 0 and len(files) > 1:
+        if file in pictures or (file.size == 0 and len(files) > 1):
             continue
-        yield Source(file, format=None if format is None else Format(format), defaults=defaults)
+        yield Source(file, format=forced, defaults=defaults)
+    if pictures:
+        yield _pictures.Pictures(source, [*pictures], defaults)
+
+
+def _pictures_of(files: list[File], forced: Format | None) -> dict[File, None]:
+    """Those of the files that are pictures, or are said to be."""
+    if forced is not None:
+        return dict.fromkeys(files if forced is Format.IMAGES else ())
+    return dict.fromkeys(filter(_pictures.is_picture, files))
 
 
 def read(

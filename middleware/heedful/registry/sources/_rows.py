@@ -37,8 +37,11 @@ GENERAL: Final = ("kind", "entry")
 TERMS: Final = ("list", "opt_in", "date", "purpose", "expires")
 """Optional columns, of either kind of table."""
 
-PICTURES: Final = ("url", "sha256", "md5")
+PICTURES: Final = ("url", "sha256", "md5", "phash")
 """Columns that name single pictures."""
+
+LARGE: Final = "phash256"
+"""The column with the large half of the fingerprint in `phash`, where that has the small one only."""
 
 SITES: Final = ("domain", "host")
 """Columns that name sites; beside one of `PICTURES` they only describe it, and are not read."""
@@ -82,8 +85,9 @@ def wanted(names: Iterable[str], *, general: bool) -> tuple[str, ...]:
     else:
         pictures = [name for name in PICTURES if name in present]
         things = [*pictures] or [name for name in SITES if name in present]
+        things += [LARGE] if Kind.PHASH.value in pictures and LARGE in present else []
     if not things:
-        needed = "columns kind and entry" if general else "column url, sha256, md5, domain or host"
+        needed = "columns kind and entry" if general else "column url, sha256, md5, phash, domain or host"
         raise SourceError(f"it has no {needed} in its first line")
     columns = (*things, *(name for name in TERMS if name in present))
     for name in columns:
@@ -188,7 +192,7 @@ def _csv_fault(message: str, line: str, count: int) -> str:
 
 def json_table(chunks: Iterable[bytes], *, general: bool) -> Table:
     """A JSON object a line; its keys are the columns."""
-    columns = (*GENERAL, *TERMS) if general else (*PICTURES, *SITES, *TERMS)
+    columns = (*GENERAL, *TERMS) if general else (*PICTURES, LARGE, *SITES, *TERMS)
     return Table(columns, _json_rows(chunks, columns))
 
 
@@ -350,7 +354,10 @@ def _kind(word: str) -> Kind:
 def read_columns(table: Table, defaults: Defaults) -> Iterator[Entry | Reject | Urls]:
     """A table whose columns name pictures or sites; each cell of a row is an entry of its own."""
     terms_of = _terms_reader(table.columns, defaults.terms)
-    things = [(at, Kind(name)) for at, name in enumerate(table.columns) if name not in TERMS]
+    things = [
+        (at, Kind(name)) for at, name in enumerate(table.columns) if name not in TERMS and name != LARGE
+    ]
+    large_at = table.columns.index(LARGE) if LARGE in table.columns else None
     bulk = Bulk()
     for row in table.rows:
         if isinstance(row, Reject):
@@ -362,7 +369,8 @@ def read_columns(table: Table, defaults: Defaults) -> Iterator[Entry | Reject | 
         except ValueError as error:
             yield reject(line, _raw(cells), str(error))
             continue
-        found = [_thing(cells[at], kind, terms, line, cells) for at, kind in things]
+        large = None if large_at is None else cells[large_at]
+        found = [_thing(cells[at], kind, terms, line, cells, large) for at, kind in things]
         faults = [each for each in found if isinstance(each, Reject)]
         if not faults and not any(found):
             yield reject(line, _raw(cells), f"it is empty: no {', '.join(kind.value for _, kind in things)}")
@@ -379,11 +387,15 @@ def read_columns(table: Table, defaults: Defaults) -> Iterator[Entry | Reject | 
 
 
 def _thing(
-    cell: Any, kind: Kind, terms: Terms, line: int, cells: Sequence[Any]
+    cell: Any, kind: Kind, terms: Terms, line: int, cells: Sequence[Any], large: Any
 ) -> str | Entry | Reject | None:
     """A plain URL as text, any other entry, a reject, or None for an empty cell."""
     try:
         text = words(cell, kind.value)
+        if kind is Kind.PHASH and (half := words(large, LARGE)):
+            if not text:
+                raise ValueError(f"its {LARGE} stands there without a {kind}")
+            text += ":" + half
         if not text:
             return None
         if kind is Kind.URL:

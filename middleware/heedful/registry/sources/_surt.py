@@ -53,11 +53,11 @@ def surt_of(entry: Entry) -> str:
 
     Of a URL its key; of a host that of its start page; of a path or pattern what the keys of all that it
     names begin with, as far as that is certain; of a domain the same, where `)` or `,` must follow. Of a
-    digest, and of a URL that does not parse, the empty string.
+    digest, a fingerprint, and of a URL that does not parse, the empty string.
     """
     if entry.kind is Kind.URL:
         return surt(entry.text) or (surt("http://" + entry.text) if url_key(entry.text)[:1] == b"u" else "")
-    if entry.kind in {Kind.SHA256, Kind.MD5}:
+    if entry.kind in {Kind.SHA256, Kind.MD5, Kind.PHASH}:
         return ""
     key = index(entry.kind, entry.text).key[1:].decode()
     if entry.kind is Kind.HOST:
