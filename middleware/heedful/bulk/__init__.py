@@ -1,0 +1,1 @@
+"""Bulk work: lists of URLs are filtered and tagged, stored datasets are audited."""
