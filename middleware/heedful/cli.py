@@ -28,7 +28,10 @@ from rich.table import Table
 from heedful import __version__
 from heedful._check_cli import check
 from heedful._explain_cli import explain, retry
+from heedful._recheck_cli import recheck
 from heedful._replay_cli import replay
+from heedful.bulk._filter_cli import filter_
+from heedful.bulk.audit._cli import audit
 from heedful.captured import Captured
 from heedful.errors import ConfigurationError, LedgerError
 from heedful.gate import Gate
@@ -40,6 +43,7 @@ from heedful.policy import KNOBS, SWITCHES, Policy
 from heedful.registry._cli import registry
 from heedful.report._cli import export, report
 from heedful.signals._paths import split_url
+from heedful.survey._cli import survey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,6 +94,10 @@ main.add_command(check)
 main.add_command(explain)
 main.add_command(retry)
 main.add_command(replay)
+main.add_command(recheck)
+main.add_command(filter_)
+main.add_command(audit)
+main.add_command(survey)
 main.add_command(ledger)
 main.add_command(report)
 ledger.add_command(export)
