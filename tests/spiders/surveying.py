@@ -17,10 +17,18 @@ from heedful.survey._sites import Site
 
 
 class Impatient:
-    """A downloader middleware that shortens time-outs, so that a test need not wait for them."""
+    """A downloader middleware that shortens a site's time-outs, so that a test need not wait for them."""
+
+    def __init__(self, site):
+        self.site = site
+
+    @classmethod
+    def from_crawler(cls, crawler):
+        return cls(crawler.settings["IMPATIENT_WITH"])
 
     def process_request(self, request):
-        request.meta["download_timeout"] = 0.5
+        if request.url.startswith(f"{self.site}/"):
+            request.meta["download_timeout"] = 0.5
 
 
 def named(names):

@@ -141,7 +141,10 @@ SAID = {
 
 
 def test_the_sites(web, survey):
-    impatient = {"DOWNLOADER_MIDDLEWARES": {"surveying.Impatient": 900}}
+    impatient = {
+        "DOWNLOADER_MIDDLEWARES": {"surveying.Impatient": 900},
+        "IMPATIENT_WITH": web.origin("stalled"),
+    }
     rows, _, _ = survey([web.origin(site) for site in SAID], settings=impatient)
     by_site = {site: rows[web.origin(site)] for site in SAID}
     assert {
