@@ -53,6 +53,10 @@ bench: $(BENCH)
 	$(BIN)/python tests/bench/adapters.py
 	$(BIN)/python tests/bench/scrapy_addon.py
 	$(BIN)/python tests/bench/img2dataset.py
+	$(BIN)/python tests/bench/filter.py
+	$(BIN)/python tests/bench/fingerprints.py
+	$(BIN)/python tests/bench/fingerprint_index.py 1000000
+	$(BIN)/python tests/bench/recheck.py
 
 bench-registry: $(BENCH)
 	$(BIN)/python tests/bench/registry.py --entries $(N)

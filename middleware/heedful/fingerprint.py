@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Grey = NDArray[np.float64]
 
-SMALL_RADIUS: Final = 6
+SMALL_RADIUS: Final = 8
 """Bits of 64 by which a copy may differ from its entry."""
 
 LARGE_RADIUS: Final = 48
@@ -42,8 +42,8 @@ PIXELS_MAX: Final = 89_478_485
 """Pixels of a picture that is decoded: Pillow's own limit, at which it only warns."""
 
 ABREAST_MAX: Final = 16_000_000
-"""Pixels up to which pictures are decoded side by side, larger ones one after the other: each may take
-ten octets a pixel, and crawlers have hundreds of threads.
+"""Pixels up to which pictures are decoded side by side, larger ones one after the other: seven octets a
+pixel are usual, eighteen the most, and crawlers have hundreds of threads.
 """
 
 SCANS_MAX: Final = 100
@@ -67,6 +67,22 @@ _GAP: Final = 2.0
 _NOISE_MAX: Final = 1 / 8
 """Share of the frequencies that may lie where rounding the pixels decides their bits. Photographs have up to
 a tenth there; flat and symmetric pictures, gradients, checkerboards and discs a sixth or more."""
+
+_BORDER_NOISE: Final = 12
+"""Greys by which a border differs from its corner: what compression leaves there."""
+
+_BORDER_SIDE: Final = 256
+"""Pixels of the shorter side in which a border is looked for."""
+
+_INNER_MIN: Final = 4
+"""How many times as wide or high as what stands inside it a border may be: else that is a detail."""
+
+_SOME: Final = 0.1
+_FULL: Final = 0.5
+_SOFT: Final = 0.02
+"""Pictures end suddenly: from lines of which a tenth differs from the border to those of which half does, it
+is this share of their side. With a disc, it is three times as much; so with most that stands before a wall.
+"""
 
 _FORMATS: Final = (
     "JPEG",
@@ -202,10 +218,10 @@ def read(data: bytes) -> Fingerprint | None:
 
 
 def views(data: bytes, *, quick: bool = False) -> tuple[Fingerprint, ...]:
-    """All that a copy of a picture may look like: as it is stored, and as it is shown, if that differs.
+    """All that a copy of a picture may look like: as it is stored, as it is shown, and without its border.
 
     Shown, it is turned as its Orientation tag says, stands on white where it is transparent, and 16-bit grey
-    is scaled. Programs that re-encode pictures write them like that.
+    is scaled. Programs that re-encode pictures write them like that, and some pad them.
 
     Args:
         data: a file's bytes.
@@ -243,7 +259,9 @@ class _Opened:
         with self._held as held:
             _check_icon(self._data)  # an icon is decoded when it is opened
             try:
-                image = held.enter_context(Image.open(io.BytesIO(self._data), formats=_formats()))
+                image: PIL.Image.Image = held.enter_context(
+                    Image.open(io.BytesIO(self._data), formats=_formats())
+                )
             except UnidentifiedImageError:  # its words hold an address in memory
                 raise Undecodable("damaged, or of a format that Pillow does not decode") from None
             except Exception as error:
@@ -319,26 +337,60 @@ def _reduced(grey: PIL.Image.Image, quick: bool) -> tuple[Grey, ...]:  # noqa: F
 
 
 def _views(image: PIL.Image.Image, quick: bool) -> Iterator[tuple[Grey, ...]]:  # noqa: FBT001
-    """A picture as it is stored, and as it is shown if that may differ."""
-    stored = _reduced(_grey(image), quick)
-    yield stored
-    turn = _turn(image)
-    shown = _shown(image)
-    if shown is not None or turn is not None:
-        pixels = stored if shown is None else _reduced(shown, quick)
-        yield pixels if turn is None else tuple(turn(each) for each in pixels)
+    """A picture as it is stored, as it is shown if that may differ, and as it is shown without its border."""
+    grey, turn = _grey(image), _turn(image)
+    yield _reduced(grey, quick)
+    shown = _shown(image, grey)
+    inner = _without_border(shown)
+    others = [shown] if shown is not grey or turn is not None else []
+    for each in (*others, *([] if inner is None else [inner])):
+        pixels = _reduced(each, quick)
+        yield pixels if turn is None else tuple(turn(side) for side in pixels)
 
 
-def _shown(image: PIL.Image.Image) -> PIL.Image.Image | None:
-    """A picture in grey as it is shown, but not turned; None: as it is stored."""
+def _without_border(grey: PIL.Image.Image) -> PIL.Image.Image | None:
+    """What stands inside a border of one colour, or between bars; None: there is none."""
+    by = max(1, min(grey.size) // _BORDER_SIDE)
+    levels = np.asarray(grey.reduce(by), np.int16)
+    differing = np.abs(levels - levels[0, 0]) > _BORDER_NOISE
+    if differing[0].any() and differing[:, 0].any():
+        return None
+    rows, columns = _sudden(differing.sum(1)), _sudden(differing.sum(0))
+    if rows is None or columns is None:
+        return None
+    (top, bottom), (left, right) = rows, columns
+    inner = grey.crop((left * by, top * by, min(right * by, grey.width), min(bottom * by, grey.height)))
+    return None if inner.size == grey.size else inner
+
+
+def _sudden(counts: NDArray[np.int_]) -> tuple[int, int] | None:
+    """Where the lines begin and end of which most is no border; None: not suddenly, or they are few.
+
+    Args:
+        counts: of each line the pixels that differ from the border.
+    """
+    most = counts.max()
+    some, full = np.flatnonzero(counts > most * _SOME), np.flatnonzero(counts >= most * _FULL)
+    if most == 0 or len(full) * _INNER_MIN < len(counts):
+        return None
+    begin, end = int(full[0]), int(full[-1]) + 1
+    soft = max(begin - int(some[0]), int(some[-1]) + 1 - end)
+    return (begin, end) if soft <= 1 + _SOFT * len(full) else None
+
+
+def _shown(image: PIL.Image.Image, grey: PIL.Image.Image) -> PIL.Image.Image:
+    """A picture in grey as it is shown, but not turned; the same as it is stored if that is no different."""
     from PIL import Image  # noqa: PLC0415 - only where fingerprints are asked for
 
     if image.has_transparency_data:
-        grey, opacity = image.convert("LA").split()
-        return Image.composite(grey, Image.new("L", grey.size, "white"), opacity)
+        opacity = (image if "A" in image.getbands() else image.convert("LA")).getchannel("A")
+        white = Image.new("L", grey.size, "white")
+        white.paste(grey, mask=opacity)
+        return white
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return None
+        levels: NDArray[np.uint8] = (np.asarray(image) >> 8).astype(np.uint8)
+        return Image.fromarray(levels)
+    return grey
 
 
 def _turn(image: PIL.Image.Image) -> Callable[[Grey], Grey] | None:

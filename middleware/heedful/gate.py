@@ -151,7 +151,6 @@ class Gate:
             raise ConfigurationError(*faults)
         self.token = token
         self.registries = tuple(opened)
-        self._compares = any(registry.has_fingerprints for registry in opened)
         self._remotes = tuple(remote.name for remote in self.policy.remotes)
         self._effects = self.policy.effects()
         self._origins: dict[str, Origin] = {}
@@ -364,7 +363,7 @@ class Gate:
     def _registered(
         self, registered: Iterable[Registered], body: Body | Embedded | None, fold: Fold, now: float | None
     ) -> None:
-        """Hear the local registries: the URL, and the file's hashes if it is there."""
+        """Hear the local registries: the URL, and the file's hashes and looks if it is there."""
         for registry, (name, version, matches) in zip(self.registries, registered, strict=True):
             fold.registries.append((name, version))
             found = list(matches)
@@ -379,6 +378,10 @@ class Gate:
             if found:
                 for stage, reading in statements_of(name, decide(found, self.policy.purpose, now)):
                     fold.add(stage, reading, PROTOCOL)
+
+    def _compares(self) -> bool:
+        """Whether pictures are compared with listed ones: a new version of a registry may be the first to."""
+        return any(registry.has_fingerprints for registry in self.registries)
 
     def _origin(self, at: _Url, files: Mapping[str, OriginFile]) -> Origin:
         """The files of the URL's origin, made ready: mostly by an earlier picture."""
@@ -406,7 +409,7 @@ class Gate:
         self, body: Body | Embedded, source: Source, signature: Signature | None, fold: Fold
     ) -> tuple[Statement, ...]:
         """Hear the picture itself; returns the allows that would count if its signature were valid."""
-        if isinstance(body, Body) and self._compares and body.undecodable is not None:
+        if isinstance(body, Body) and self._compares() and body.undecodable is not None:
             fold.add(Stage.BODY, Reading((_undecodable(body.undecodable, source),)), PROTOCOL)
         found = body.embedded if isinstance(body, Body) else body
         if not (found.reading.statements or found.reading.warnings or found.signed):

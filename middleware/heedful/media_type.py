@@ -13,7 +13,7 @@ _RASTER: Final = re.compile(
     rb"|\x89PNG\r\n\x1a\n"
     rb"|GIF8[79]a"
     rb"|RIFF....WEBP"
-    rb"|(?:II\*\x00|MM\x00\*)"  # TIFF
+    rb"|(?:II[*+]\x00|MM\x00[*+])"  # TIFF, BigTIFF
     rb"|BM.{4}\x00\x00\x00\x00"
     rb"|\x00\x00\x01\x00[^\x00]\x00"  # ICO
     rb"|....ftyp(?:avi[fs]|hei[cmsx]|hev[cmsx]|mif1|msf1|miaf)"  # AVIF, HEIC

@@ -378,8 +378,8 @@ def test_add_withdraw_merge_export(run, folder):
     for name in ("x.heed", "y.heed"):
         (info,) = run("info", name)
         assert info["kinds"] == {"sha256": 2, "phash": 2}
-        assert info["radii"] == {"small": 6, "large": 48, "lone": 2}
-        assert "6 of 64 bits, 48 of 256" in run("info", name, as_json=False)
+        assert info["radii"] == {"small": 8, "large": 48, "lone": 2}
+        assert "8 of 64 bits, 48 of 256" in run("info", name, as_json=False)
         run("verify", name)
         run("lookup", name, "photos/a.jpg")
         run("lookup", name, "photos/sub/c", code=1)

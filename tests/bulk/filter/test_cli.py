@@ -122,7 +122,6 @@ FAULTS = {
     "two ledgers": ("in.parquet", "out.parquet", ("--ledger", "x", "--no-ledger"), "not both"),
     "pipe": ("-", "out.txt", (), "Standard input cannot be filtered"),
     "two of a name": ("in.parquet sub/in.parquet", "out/", (), "would both become in.parquet"),
-    "text on a cluster": ("in.txt", "out/", ("--engine", "spark"), "spark filters Parquet files only"),
 }
 
 
