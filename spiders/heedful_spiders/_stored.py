@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import fsspec
 
+from heedful._places import within
 from heedful.model import Action
 from heedful.registry.sources import SourceError
 from heedful.registry.sources._files import STDIN, File, Stream, find
@@ -164,7 +165,7 @@ def _find(source: str) -> tuple[list[File], list[str]]:
         fs, path = fsspec.core.url_to_fs(source)
         if not fs.isdir(path):
             return find(source), []
-        there = [place for place in _LEDGERS if fs.glob(f"{glob.escape(path.rstrip('/'))}/{place}/*.jsonl")]
+        there = [place for place in _LEDGERS if within(fs, path, f"{place}/*.jsonl")]
     except (OSError, ValueError, ImportError) as error:
         raise SourceError(f"{source} cannot be read: {error}.") from error
     for pattern in _IN_FOLDERS:

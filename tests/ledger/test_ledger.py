@@ -168,6 +168,12 @@ def test_lines_that_are_no_records_are_reported(tmp_path, line, words):
     assert words in str(fault)
 
 
+@pytest.mark.parametrize("name", ["runs [1]", "a*b", "why?"])
+def test_a_folder_whose_name_could_be_a_pattern(tmp_path, name):
+    written = write(tmp_path / name)
+    assert list(LedgerReader(str(tmp_path / name))) == written
+
+
 def test_many_workers_and_ledgers(tmp_path):
     for ledger in ("a", "b"):
         for worker in ("0", "1"):

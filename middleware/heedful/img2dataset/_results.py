@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import fsspec
 
+from heedful._places import within
 from heedful.errors import LedgerError
 from heedful.img2dataset._shard import LEDGER, REASONS, STATUS
 from heedful.ledger import Part
@@ -192,8 +193,8 @@ def unrecorded(output: str, guard: Guard) -> list[int]:
     """The shards that are done, but not in this ledger: by plain img2dataset, or with another one."""
     fs, folder = fsspec.core.url_to_fs(output)
     ledger_fs, ledger = fsspec.core.url_to_fs(guard.ledger)
-    done = (int(path.rpartition("/")[2].partition("_")[0]) for path in fs.glob(f"{folder}/*_stats.json"))
-    there = {path.rpartition("/")[2] for path in ledger_fs.glob(f"{ledger}/*{SUFFIX}")}
+    done = (int(path.rpartition("/")[2].partition("_")[0]) for path in within(fs, folder, "*_stats.json"))
+    there = {path.rpartition("/")[2] for path in within(ledger_fs, ledger, f"*{SUFFIX}")}
     return [shard for shard in done if guard.worker(shard) + SUFFIX not in there]
 
 

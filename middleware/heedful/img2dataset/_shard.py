@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import fsspec
 
+from heedful._places import within
 from heedful.errors import HeedfulError, LedgerError
 from heedful.img2dataset._rows import REFUSED, Outcome, RowEnforcer, Rows
 from heedful.judging import doubt
@@ -427,7 +428,7 @@ def _clear(output: str, shard: str) -> None:
     """Remove what a shard has left that was never done: what it stored then may be opted out by now."""
     fs, folder = fsspec.core.url_to_fs(output)
     fs.invalidate_cache()
-    for path in (f"{folder}/{shard}", *fs.glob(f"{folder}/{shard}.*")):
+    for path in (f"{folder}/{shard}", *within(fs, folder, f"{shard}.*")):
         if fs.exists(path):
             fs.rm(path, recursive=True)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from heedful._places import within
 from heedful._version import __version__
 from heedful.errors import LedgerError
 from heedful.ledger.writer import PART, Part, unwritable
@@ -123,7 +124,7 @@ def read_manifests(ledger: str) -> list[dict[str, Any]]:
     """
     try:
         fs, folder = fsspec.core.url_to_fs(ledger)
-        paths = sorted(fs.glob(f"{folder.rstrip('/')}/*{SUFFIX}"))
+        paths = within(fs, folder, f"*{SUFFIX}")
     except (OSError, ValueError, ImportError) as error:
         raise LedgerError(f"The ledger {ledger} cannot be read: {error}.") from error
     manifests = []

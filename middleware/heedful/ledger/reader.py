@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from heedful._places import within
 from heedful.errors import LedgerError
 from heedful.ledger.records import Record
 
@@ -45,7 +46,7 @@ class LedgerReader:
         for ledger in ledgers:
             try:
                 fs, path = fsspec.core.url_to_fs(ledger)
-                names = sorted(fs.glob(f"{path.rstrip('/')}/*.jsonl")) if fs.isdir(path) else [path]
+                names = within(fs, path, "*.jsonl") if fs.isdir(path) else [path]
                 if not names or not fs.exists(names[0]):
                     raise LedgerError(f"There is no ledger at {ledger}: no *.jsonl file is there.")
             except (OSError, ValueError, ImportError) as error:

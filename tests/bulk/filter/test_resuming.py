@@ -121,6 +121,16 @@ def test_what_was_changed_is_done_anew(filtered, ended, lists, tmp_path, change)
         assert pq.read_table(tmp_path / "out" / "a.parquet").num_rows == 1
 
 
+def test_in_a_folder_whose_name_could_be_a_pattern(filtered, ended, lists, tmp_path):
+    """Records of what is done anew are not left behind."""
+    out = tmp_path / "run [1]"
+    filtered(lists, out)
+    (out / "a.parquet").unlink()
+    summary = filtered(lists, out)
+    _, records = ended(out)
+    assert len(records) == summary.counts.skipped.total() + summary.counts.deferred.total()
+
+
 def test_another_run_does_not_go_on(filtered, artists, lists, tmp_path):
     """What it differs in is told, and nothing is changed unless that is wished."""
     out = tmp_path / "out"

@@ -24,6 +24,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from heedful._places import within
 from heedful.bulk.filter import _parquet, _text
 from heedful.bulk.filter._files import PARQUET
 from heedful.bulk.filter._pieces import UnreadableError
@@ -167,7 +168,7 @@ def forget(task: Task, state: State, source: Source) -> None:
     ledger = task.configuration.ledger
     if ledger is not None:
         fs, path = fsspec.core.url_to_fs(ledger)
-        for name in fs.glob(f"{path}/{task.run.id}-{name_of(source)}-*{SUFFIX}*"):
+        for name in within(fs, path, f"{task.run.id}-{name_of(source)}-*{SUFFIX}*"):
             fs.rm_file(name)
 
 
