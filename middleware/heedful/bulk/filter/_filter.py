@@ -277,7 +277,8 @@ def _engine(name: str) -> ModuleType:
     try:
         return import_module(f"heedful.bulk.filter._{name}")
     except ImportError as error:
-        raise ConfigurationError(f"This engine needs {error.name}: pip install 'heedful[{name}]'") from error
+        words = f"The engine {name} needs packages that are not installed: pip install 'heedful[{name}]'"
+        raise ConfigurationError(words) from error
 
 
 def _other(out: str, run: dict[str, Any], now: dict[str, Any]) -> str:
