@@ -149,13 +149,20 @@ def test_it_needs_arrow_for_tables_alone_and_says_so(dataset, store):
 # -- purge -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("args", [["--dry-run"], []], ids=["dry run", "no terminal"])
-def test_nothing_is_removed_without_a_yes(args, run, dataset, registry, url):
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--dry-run"], "1 picture would be removed by --purge --yes."),
+        ([], "Nothing was removed: --purge --yes removes 1 picture."),
+    ],
+    ids=["dry run", "no terminal"],
+)
+def test_nothing_is_removed_without_a_yes(args, words, run, dataset, registry, url):
     data = dataset("jpg")
     before, state = data.content, data.state
     done = run(data.folder, "--registry", registry(("url", url(2))), "--purge", *args)
     assert done.exit_code == 1
-    assert "--purge --yes removes" in done.stderr
+    assert words in done.stderr
     assert (data.content, data.state) == (before, state)
     assert not any(record.run.enforced for record in data.records)
 
@@ -164,7 +171,7 @@ def test_yes_removes(run, dataset, registry, url):
     data = dataset("jpg")
     done = run(data.folder, "--registry", registry(("url", url(2))), "--purge", "--yes")
     assert done.exit_code == 1
-    assert "1 pictures were removed." in done.stdout
+    assert "Removed: 1 picture." in done.stdout
     assert 2 not in data.numbers
     assert run(data.folder, "--purge", "--yes").exit_code == 0
 
@@ -196,9 +203,9 @@ def test_on_a_terminal_it_asks(answer, removed, dataset, registry, url):
         out, err = child.communicate(timeout=60)
     os.close(master)
     assert child.returncode == 1, err
-    assert f"Remove 1 pictures from {data.folder}?" in err
+    assert f"Remove 1 picture from {data.folder}?" in err
     assert (2 not in data.numbers) is removed
-    assert ("1 pictures were removed." in out) is removed
+    assert ("Removed: 1 picture." in out) is removed
     enforced = [record.run.enforced for record in data.records]
     assert sorted(enforced) == ([False, True] if removed else [False])
 

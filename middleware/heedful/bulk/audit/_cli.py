@@ -154,13 +154,13 @@ def _purge(auditing: Auditing, *, yes: bool, dry_run: bool, asked: bool) -> None
     """Remove what was found, if that is agreed to."""
     count = auditing.removable
     if dry_run:
-        click.echo(f"{count:,} pictures would be removed: --purge --yes removes them.", err=True)
+        click.echo(f"{_pictures(count)} would be removed by --purge --yes.", err=True)
         return
     if not yes:
         if not (asked and sys.stdin.isatty()):
-            click.echo(f"Nothing was removed: --purge --yes removes {count:,} pictures.", err=True)
+            click.echo(f"Nothing was removed: --purge --yes removes {_pictures(count)}.", err=True)
             return
-        question = f"Remove {count:,} pictures from {printable(auditing.result.dataset)}?"
+        question = f"Remove {_pictures(count)} from {printable(auditing.result.dataset)}?"
         if not click.confirm(question, err=True):
             return
     with _progress() as bars:
@@ -233,8 +233,12 @@ def _findings(findings: Iterable[Finding]) -> Table:
 
 def _show_removed(console: Console, result: Result) -> None:
     if result.removal_list is not None:
-        console.print(Text(f"{result.removed:,} pictures were removed.", "bold"))
+        console.print(Text(f"Removed: {_pictures(result.removed)}.", "bold"))
         _line(console, "list", result.removal_list)
+
+
+def _pictures(count: int) -> str:
+    return f"{count:,} picture{'' if count == 1 else 's'}"
 
 
 def _line(console: Console, words: str, place: str) -> None:
