@@ -17,7 +17,7 @@ SECONDS ?= 20
 # Listed URLs of `make bench-registry`.
 N ?= 10000000
 
-.PHONY: demo test coverage test-oldest test-distributed lint format bench bench-registry fuzz clean
+.PHONY: demo test coverage test-oldest test-distributed environments lint format bench bench-registry fuzz clean
 
 demo: $(RUN)
 	$(BIN)/heedful demo
@@ -33,6 +33,9 @@ test-oldest: $(OLDEST)
 
 test-distributed: $(DISTRIBUTED)
 	.venv-distributed/bin/python -m pytest tests/distributed
+
+# What the last two need, ahead of them.
+environments: $(OLDEST) $(DISTRIBUTED)
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .

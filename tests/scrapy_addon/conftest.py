@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -39,8 +40,23 @@ class Crawl:
         return sorted(identify(path) for path in (self.folder / "store").rglob("*") if path.is_file())
 
 
+@pytest.fixture(scope="session")
+def started():
+    """Start a crawl and wait for it; its exit code."""
+    command = [sys.executable, str(HERE / "jobs.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crawls:
+
+        def run(order):
+            crawls.stdin.write(json.dumps(order) + "\n")
+            crawls.stdin.flush()
+            return int(crawls.stdout.readline())
+
+        yield run
+        crawls.stdin.close()
+
+
 @pytest.fixture
-def crawl(tmp_path):
+def crawl(tmp_path, started):
     """Run a spider of `crawlers.py` on the real engine, with the add-on and the real ImagesPipeline."""
 
     def run(spider, settings=None, folder=tmp_path, **args):
@@ -62,16 +78,10 @@ def crawl(tmp_path):
                 **(settings or {}),
             },
         }
-        done = subprocess.run(
-            [sys.executable, str(HERE / "job.py")],
-            input=json.dumps(job),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            cwd=folder,
-        )
-        assert done.returncode == 0, done.stderr
-        return Crawl(folder=folder, log=done.stderr, **json.loads(done.stdout))
+        order = {"folder": str(folder), "environment": dict(os.environ), "job": job}
+        code = started(order)
+        log = (folder / "err").read_text("utf-8")
+        assert code == 0, log
+        return Crawl(folder=folder, log=log, **json.loads((folder / "out").read_text("utf-8")))
 
     return run
