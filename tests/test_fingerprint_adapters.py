@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import subprocess
 import sys
 import urllib.error
@@ -14,7 +13,6 @@ from dataclasses import replace
 from datetime import date
 
 import httpx
-import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
@@ -29,22 +27,12 @@ from heedful.registry import Registry, Writer
 from heedful.registry.entries import Entry, Kind
 from heedful.testing import File, Site, Web, serve
 
+from .photographs import photograph, saved
+
 NOW = 1_780_000_000.0
 ORIGIN = "http://copies.example"
 URL = f"{ORIGIN}/mirror/untitled.jpg"
 TRAINERS = b"User-agent: GPTBot\nUser-agent: CCBot\nDisallow: /\n"
-
-
-def photograph(seed, size=(640, 480)):
-    """A picture in colour that is like no other."""
-    rng = np.random.default_rng(seed)
-    return Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).resize(size)
-
-
-def saved(image, kind="JPEG", **options):
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 ORIGINAL = saved(photograph(1), "PNG")

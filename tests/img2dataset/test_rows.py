@@ -7,7 +7,6 @@ import collections
 import hashlib
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 
 import pyarrow as pa
@@ -21,6 +20,8 @@ from heedful.model import Action, Reason, Stage
 from heedful.registry import Writer
 from heedful.registry.entries import Entry, Kind
 from heedful.testing import Fault, File, Picture, Site, Web, redirect, serve
+
+from ..remote import Remote  # noqa: TID252
 
 JPEG = ("Content-Type", "image/jpeg")
 NOAI = ("X-Robots-Tag", "noai")
@@ -534,45 +535,6 @@ def test_registries_are_asked_once_a_shard(download, listed, tmp_path, monkeypat
     assert sorted(batches) == [3, 4]
     assert singles == []
     assert data.stored == [2, 3, 4, 5, 6, 7]
-
-
-class Remote:
-    """A registry on loopback that opts out what has a word in its URL, or answers nothing."""
-
-    def __init__(self, word, status=200):
-        self.asked = asked = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                urls = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["urls"]
-                asked.append(urls)
-                body = json.dumps({"urls": [{"url": url, "out": word in url} for url in urls]}).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-    def policy(self, path):
-        path.write_text(
-            '[[remote]]\nname = "union"\nprotocol = "json"\nopt_out_field = "out"\n'
-            f'url = "http://127.0.0.1:{self.server.server_port}/query"\n'
-        )
-        return str(path)
 
 
 def test_remote_registries_are_asked_once_a_shard_of_what_is_unsettled(download, tmp_path):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,19 +10,9 @@ from heedful.registry import Writer
 from heedful.registry.entries import Entry, Kind
 from heedful.testing import File, Site, Web, serve
 
+from ..photographs import photograph, saved  # noqa: TID252
+
 JPEG = (("Content-Type", "image/jpeg"),)
-
-
-def photograph(seed):
-    """A picture in colour that is like no other."""
-    rng = np.random.default_rng(seed)
-    return Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).resize((640, 480))
-
-
-def saved(image, kind="JPEG"):
-    out = io.BytesIO()
-    image.save(out, kind)
-    return out.getvalue()
 
 
 PHASH = str(fingerprint.read(saved(photograph(1), "PNG")))

@@ -100,6 +100,40 @@ function unfoldColumn(name) {
   };
 }
 
+// What came of a row, in colour: one of the values of the boxes that are called `name`, with the words beside it.
+function outcomeColumn(title, name, get) {
+  const boxes = document.querySelectorAll(`input[name=${name}]`);
+  const words = new Map([...boxes].map((box) => [box.value, box.parentElement.textContent.trim()]));
+  return {
+    title,
+    type: "string",
+    data: null,
+    render: (row, how) =>
+      how === "display" ? `<span class="action ${get(row)}">${words.get(get(row))}</span>` : words.get(get(row)),
+  };
+}
+
+// Filters by what came of rows, and by their reasons.
+function filtersBy(name, get) {
+  return (table, rows) => {
+    const select = element("reason");
+    const boxes = [...document.querySelectorAll(`input[name=${name}]`)];
+    const reasons = new Set();
+    for (let row = 0; row < rows.size; row += 1) for (const each of rows.reasons(row).split(" ")) reasons.add(each);
+    for (const each of [...reasons].filter(Boolean).sort()) select.append(new Option(each));
+    const changed = () => {
+      const shown = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
+      const reason = select.value;
+      const all = shown.size === boxes.length && !reason;
+      const fits = (_, __, row) =>
+        shown.has(get(row)) && (!reason || rows.reasons(row).split(" ").includes(reason));
+      table.search.fixed("filters", all ? null : fits).draw();
+    };
+    for (const box of boxes) box.addEventListener("change", changed);
+    select.addEventListener("change", changed);
+  };
+}
+
 function links(table, heading) {
   const follow = () => {
     if (!location.hash.startsWith(FIND)) return;

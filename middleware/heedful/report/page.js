@@ -66,10 +66,6 @@ function unfolded(rows, row) {
 
 // -- the table ----------------------------------------------------------------------------------------
 
-const DONE = new Map(
-  [...document.querySelectorAll("input[name=action]")].map((box) => [box.value, box.parentElement.textContent.trim()]),
-);
-
 function columnsOf(rows) {
   return [
     unfoldColumn(rows.url),
@@ -80,15 +76,7 @@ function columnsOf(rows) {
       data: null,
       render: (row, how) => (how === "display" || how === "filter" ? rows.time(row) : rows.seconds(row)),
     },
-    {
-      title: "Action",
-      type: "string",
-      data: null,
-      render: (row, how) =>
-        how === "display"
-          ? `<span class="action ${rows.action(row)}">${DONE.get(rows.action(row))}</span>`
-          : DONE.get(rows.action(row)),
-    },
+    outcomeColumn("Action", "action", rows.action),
     textColumn("Reason", rows.reasons, "reason"),
     textColumn("Stage", rows.stage, "wide"),
     textColumn("Picture", rows.url, "url"),
@@ -97,29 +85,11 @@ function columnsOf(rows) {
   ];
 }
 
-function filters(table, rows) {
-  const select = element("reason");
-  const boxes = [...document.querySelectorAll("input[name=action]")];
-  const reasons = new Set();
-  for (let row = 0; row < rows.size; row += 1) for (const each of rows.reasons(row).split(" ")) reasons.add(each);
-  for (const each of [...reasons].filter(Boolean).sort()) select.append(new Option(each));
-  const changed = () => {
-    const shown = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
-    const reason = select.value;
-    const all = shown.size === boxes.length && !reason;
-    const fits = (_, __, row) =>
-      shown.has(rows.action(row)) && (!reason || rows.reasons(row).split(" ").includes(reason));
-    table.search.fixed("filters", all ? null : fits).draw();
-  };
-  for (const box of boxes) box.addEventListener("change", changed);
-  select.addEventListener("change", changed);
-}
-
 begin((data) => {
   const rows = reader(data);
   showTable(rows, {
     columns: columnsOf(rows),
-    filters,
+    filters: filtersBy("action", rows.action),
     unfolded,
     heading: element("decisions"),
     placeholder: "URL, reason, list, evidence",

@@ -67,23 +67,11 @@ function unfolded(rows, row) {
 
 // -- the table ----------------------------------------------------------------------------------------
 
-const CAME_OUT = new Map(
-  [...document.querySelectorAll("input[name=outcome]")].map((box) => [box.value, box.parentElement.textContent.trim()]),
-);
-
 function columnsOf(rows) {
   return [
     unfoldColumn(rows.site),
     textColumn("Site", rows.site, "site"),
-    {
-      title: "Pictures",
-      type: "string",
-      data: null,
-      render: (row, how) =>
-        how === "display"
-          ? `<span class="action ${rows.outcome(row)}">${CAME_OUT.get(rows.outcome(row))}</span>`
-          : CAME_OUT.get(rows.outcome(row)),
-    },
+    outcomeColumn("Pictures", "outcome", rows.outcome),
     textColumn("Reasons", rows.reasons, "reason"),
     textColumn("Signals", rows.signals, "signals"),
     {
@@ -98,29 +86,11 @@ function columnsOf(rows) {
   ];
 }
 
-function filters(table, rows) {
-  const select = element("reason");
-  const boxes = [...document.querySelectorAll("input[name=outcome]")];
-  const reasons = new Set();
-  for (let row = 0; row < rows.size; row += 1) for (const each of rows.reasons(row).split(" ")) reasons.add(each);
-  for (const each of [...reasons].filter(Boolean).sort()) select.append(new Option(each));
-  const changed = () => {
-    const shown = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
-    const reason = select.value;
-    const all = shown.size === boxes.length && !reason;
-    const fits = (_, __, row) =>
-      shown.has(rows.outcome(row)) && (!reason || rows.reasons(row).split(" ").includes(reason));
-    table.search.fixed("filters", all ? null : fits).draw();
-  };
-  for (const box of boxes) box.addEventListener("change", changed);
-  select.addEventListener("change", changed);
-}
-
 begin((data) => {
   const rows = reader(data);
   showTable(rows, {
     columns: columnsOf(rows),
-    filters,
+    filters: filtersBy("outcome", rows.outcome),
     unfolded,
     heading: element("sites"),
     placeholder: "site, signal, crawler, evidence",

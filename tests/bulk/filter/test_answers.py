@@ -16,6 +16,7 @@ from heedful.model import Action, OriginFile, Stage, Verdict
 from heedful.registry import Writer
 from heedful.registry.entries import Entry, Kind
 
+from ...remote import Remote  # noqa: TID252
 from .listed import KEPT, ROWS, STORE, TAGS, URLS
 
 
@@ -181,7 +182,7 @@ def test_the_operators_word_counts(filtered, tmp_path):
     assert tags(tmp_path / "out.parquet") == [row[1:] for row in OVERRIDDEN]
 
 
-def test_remote_registries_are_asked_of_what_is_unsettled(filtered, remote, recorded, tmp_path):
+def test_remote_registries_are_asked_of_what_is_unsettled(filtered, recorded, tmp_path):
     urls = [
         "https://art.example/1.jpg",
         "https://new.example/theirs.jpg",
@@ -192,7 +193,7 @@ def test_remote_registries_are_asked_of_what_is_unsettled(filtered, remote, reco
         "no url",
         None,
     ]
-    with remote("theirs") as asked:
+    with Remote("theirs") as asked:
         summary = filtered(
             write(tmp_path / "in.parquet", urls),
             tmp_path / "out.parquet",
@@ -214,9 +215,9 @@ def test_remote_registries_are_asked_of_what_is_unsettled(filtered, remote, reco
     assert len(recorded(summary.ledger)) == 4
 
 
-def test_what_a_remote_registry_does_not_answer_is_deferred(filtered, remote, tmp_path):
+def test_what_a_remote_registry_does_not_answer_is_deferred(filtered, tmp_path):
     urls = ["https://new.example/1.jpg", "https://art.example/1.jpg", "https://host.example/free.jpg"]
-    with remote(None) as asked:
+    with Remote(None) as asked:
         filtered(
             write(tmp_path / "in.parquet", urls),
             tmp_path / "out.parquet",
