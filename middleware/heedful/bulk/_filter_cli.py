@@ -166,7 +166,8 @@ def _sentences(summary: Summary) -> Iterator[str]:
             f"The policy wants an opt-in, and origins were not asked: {left:,} rows without a registered one "
             "are left to the crawl."
         )
-    files = f"{summary.files:,} files" + (f", {summary.before:,} of them before" if summary.before else "")
-    yield f"{files}, in {summary.out}"
+    files = f"{summary.files:,} file{'' if summary.files == 1 else 's'}"
+    before = f", {summary.before:,} of them before" if summary.before else ""
+    yield f"{files}{before}, in {summary.out}"
     if summary.ledger is not None:
         yield f"ledger {summary.ledger}"

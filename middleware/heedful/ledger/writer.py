@@ -190,7 +190,7 @@ class LedgerWriter:
         self.totals: Counter[str] = Counter()
         self.counted = 0
         self._clock = clock
-        self._prefix = f"{run.id}-{worker}"
+        self._prefix = worker if worker.startswith(f"{run.id}-") else f"{run.id}-{worker}"
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._parts: tuple[Part, ...] | None = None

@@ -101,6 +101,9 @@ def test_what_is_refused_is_recorded_with_its_evidence(filtered, recorded, tmp_p
     assert record.stage is Stage.URL
     assert record.run.enforced
     assert record.run.crawler == "heedful filter"
+    ids = [each.id for each in found.values()]
+    assert len(set(ids)) == len(ids)
+    assert {each.count(record.run.id) for each in ids} == {1}
 
 
 def test_tagging_enforces_nothing(filtered, recorded, tmp_path):

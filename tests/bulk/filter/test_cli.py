@@ -58,6 +58,7 @@ def test_a_list_without_what_is_opted_out(run, source, tmp_path):
         'list a "list", named 1',
     ):
         assert words in lines
+    assert f"1 file, in {out}" in lines
     assert f"ledger {out}.heedful/ledger" in lines
     assert "Filtering" not in done.stdout
 
