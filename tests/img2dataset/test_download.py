@@ -406,9 +406,11 @@ def test_process_and_worker_are_as_they_were(download, urls, img2dataset, monkey
 
 def test_plain_img2dataset_is_plain_again(download, urls, img2dataset, tmp_path):
     download(urls)
+    interrupt = signal.getsignal(signal.SIGINT)
     img2dataset.download(
         str(urls), output_folder=str(tmp_path / "plain"), resize_mode="no", disallowed_header_directives=[]
     )
+    signal.signal(signal.SIGINT, interrupt)  # img2dataset leaves its own
     assert len(list((tmp_path / "plain").rglob("*.jpg"))) == 3
     assert not (tmp_path / "plain" / "_heedful").exists()
 

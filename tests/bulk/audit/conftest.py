@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import shutil
+import signal
 import tarfile
 import warnings
 from dataclasses import dataclass
@@ -103,11 +104,13 @@ def made(web, url, tmp_path_factory):
                 rows.writerow(["url", "text", "artist"])
                 for number in (*range(1, 13), 99):
                     rows.writerow([url(number), f"caption {number}", f"artist {number}"])
+            interrupt = signal.getsignal(signal.SIGINT)  # img2dataset leaves its own
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(module, "LoggerProcess", SilentLogger)
                 patch.setattr(module, "multiprocessing_distributor", in_this_process)
                 for name, options in OPTIONS.items():
                     download(module, root, name, options)
+            signal.signal(signal.SIGINT, interrupt)
     return root
 
 
