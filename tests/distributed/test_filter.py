@@ -22,7 +22,7 @@ from heedful.errors import ConfigurationError
 from heedful.ledger import LedgerReader, verify
 from heedful.registry import Writer
 
-from ..bulk.filter.listed import ENTRIES, URLS  # noqa: TID252
+from ..bulk.filter.listed import ENTRIES, URLS, built  # noqa: TID252
 
 # Ray's own, of its own settings.
 pytestmark = pytest.mark.filterwarnings(r"ignore:`\w+` is deprecated:DeprecationWarning")
@@ -84,11 +84,7 @@ def engine(request):
 
 @pytest.fixture(scope="session")
 def artists(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("filter") / "tests.heed"
-    with Writer.build(folder, source="tests") as writer:
-        for entry in ENTRIES:
-            writer.add(entry)
-    return folder
+    return built(tmp_path_factory.mktemp("filter") / "tests.heed")
 
 
 @pytest.fixture

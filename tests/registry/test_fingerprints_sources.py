@@ -171,7 +171,7 @@ def die(*_):
 
 def test_a_decoder_that_dies_is_told(folder, monkeypatch):
     monkeypatch.setattr(pictures, "ALONE", 2)
-    monkeypatch.setattr(pictures, "_ignore_interrupts", die)
+    monkeypatch.setattr(pictures, "ignore_interrupts", die)
     with pytest.raises(SourceError, match=r"a process that decodes pictures died, near .*a\.jpg"):
         taken(folder)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.report.browser import CONTRAST, PHONE, Keys, reading, started
-from tests.report.payloads import PAYLOADS
 
 from heedful.survey._page import write_page
 from heedful.survey._summary import Rows, summary_of
 
+from ..report.browser import CONTRAST, PHONE, Keys, reading, started  # noqa: TID252
+from ..report.payloads import PAYLOADS  # noqa: TID252
 from .conftest import AT, CLOSED, row
 from .test_page import hostile
 

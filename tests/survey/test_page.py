@@ -15,13 +15,13 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("vl_convert")
 
 from lxml import html
-from tests.report.payloads import PAYLOADS
 
 from heedful.survey._classify import Reach
 from heedful.survey._page import page, sites, write_page
 from heedful.survey._plots import plots
 from heedful.survey._summary import REJECTED, Rows, summary_of
 
+from ..report.payloads import PAYLOADS  # noqa: TID252
 from .conftest import AT, row
 
 

@@ -8,13 +8,13 @@ find in the machine's cache; what it has not got to yet, they fetch as ever: not
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import fsspec
 
+from heedful._processes import ignore_interrupts
 from heedful.img2dataset._shard import _Process
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def asking_ahead(guard: Guard) -> Iterator[Callable[[str], None]]:
 
 def ask(guard: Guard, paths: Connection) -> None:
     """What the process does: ask for what the shards at `paths` need, until there is nobody to tell more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its parent
+    ignore_interrupts()
     worker = _Process(guard, ahead=True)
     shards_max = guard.processes * (1 + AHEAD)
     told: deque[str] = deque()

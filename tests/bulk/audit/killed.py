@@ -1,16 +1,15 @@
-"""Removes what is opted out, again and again, and is killed at one of the moments that matter.
+"""Removes what is opted out, and is killed at one of the moments that matter: see `killing`.
 
-Each line of standard input is a JSON list: dataset, registry, the number of the change on disk at which the
-removal ends as by kill -9, and `before` or `after` it. The answer is a line: the signal that ended it, or 0.
-All is imported once; each removal has a process of its own.
+Arguments: dataset, registry, the number of the change on disk at which the removal ends as by kill -9, and
+`before` or `after` it.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
+
+from killing import serve
 
 from heedful.bulk.audit import audit
 from heedful.bulk.audit._folder import Folder
@@ -38,22 +37,5 @@ def remove(dataset, registry, number, when):
     audit(dataset, purge=True, registries=[registry])
 
 
-def main():
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                remove(*json.loads(line))
-                code = 0
-            finally:
-                os._exit(code)
-        _, status = os.waitpid(child, 0)
-        if os.WIFEXITED(status):
-            assert os.WEXITSTATUS(status) == 0
-        sys.stdout.write(f"{os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0}\n")
-        sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    main()
+    serve(remove)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -18,6 +14,8 @@ from heedful.bulk.audit import Auditing, _staging, audit
 from heedful.bulk.audit._folder import Folder
 from heedful.errors import ConfigurationError, HeedfulError
 
+from ..killing import started  # noqa: TID252
+
 KILLED = Path(__file__).with_name("killed.py")
 GONE = (2, 7)
 
@@ -25,23 +23,8 @@ GONE = (2, 7)
 @pytest.fixture(scope="module")
 def killed():
     """Run a removal in a process that is killed at a change on disk; whether it was."""
-    with subprocess.Popen(
-        [sys.executable, str(KILLED)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as child:
-
-        def run(folder, registry, number, when="before"):
-            child.stdin.write(json.dumps([str(folder), registry, number, when]) + "\n")
-            child.stdin.flush()
-            ended = int(child.stdout.readline())
-            assert ended in {0, signal.SIGKILL}
-            return ended != 0
-
-        yield run
-        child.stdin.close()
+    with started(KILLED) as run:
+        yield lambda folder, registry, number, when="before": run(folder, registry, number, when)
 
 
 def consistent(data, shard="00000"):

@@ -4,19 +4,14 @@ import pytest
 
 from heedful.bulk.filter import filter_urls
 from heedful.ledger import LedgerReader, verify
-from heedful.registry import Writer
 
-from .listed import ENTRIES
+from .listed import built
 
 
 @pytest.fixture(scope="session")
 def artists(tmp_path_factory):
     """A registry."""
-    folder = tmp_path_factory.mktemp("filter") / "tests.heed"
-    with Writer.build(folder, source="tests") as writer:
-        for entry in ENTRIES:
-            writer.add(entry)
-    return folder
+    return built(tmp_path_factory.mktemp("filter") / "tests.heed")
 
 
 @pytest.fixture

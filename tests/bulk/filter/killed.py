@@ -1,18 +1,16 @@
-"""Filters lists, again and again, and is killed at one of the moments that matter.
+"""Filters lists, and is killed at one of the moments that matter: see `killing`.
 
-Each line of standard input is a JSON list: sources, output, registry, the number of the change on disk
-before which the run ends as by kill -9. The answer is a line: the signal that ended it, or 0. All is imported
-once; each run has a process of its own.
+Arguments: sources, output, registry, the number of the change on disk before which the run ends as by
+kill -9.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
 
 import polars_hash  # noqa: F401 - imported once, not by each run
+from killing import serve
 
 from heedful.bulk.filter import _local, _parquet, _text, filter_urls
 from heedful.bulk.filter._state import State
@@ -50,23 +48,6 @@ def run(sources, out, registry, number):
     filter_urls(sources, out, registries=[registry], workers=1)
 
 
-def main():
-    _parquet.PIECE_BYTES, _text.PIECE_BYTES = 1, 80
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                run(*json.loads(line))
-                code = 0
-            finally:
-                os._exit(code)
-        _, status = os.waitpid(child, 0)
-        if os.WIFEXITED(status):
-            assert os.WEXITSTATUS(status) == 0
-        sys.stdout.write(f"{os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0}\n")
-        sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    main()
+    _parquet.PIECE_BYTES, _text.PIECE_BYTES = 1, 80
+    serve(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from heedful.model import Purpose
+from heedful.registry import Writer
 from heedful.registry.entries import Entry, Kind
 
 YESTERDAY = dt.date(2020, 1, 1)
@@ -72,3 +73,11 @@ ROWS = (
 URLS = tuple(row[0] for row in ROWS)
 KEPT = tuple(row[0] for row in ROWS if row[1] == STORE)
 TAGS = tuple(row[1:] for row in ROWS)
+
+
+def built(folder):
+    """A registry of these entries."""
+    with Writer.build(folder, source="tests") as writer:
+        for entry in ENTRIES:
+            writer.add(entry)
+    return folder

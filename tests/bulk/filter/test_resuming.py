@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
@@ -18,6 +17,7 @@ from heedful.bulk.filter import UnfinishedError, _local, _parquet, filter_urls
 from heedful.errors import ConfigurationError
 from heedful.registry import Writer
 
+from ..killing import started  # noqa: TID252
 from .listed import ENTRIES, KEPT, URLS
 
 KILLED = Path(__file__).with_name("killed.py")
@@ -57,23 +57,8 @@ def ended(recorded):
 @pytest.fixture(scope="module")
 def killed(artists):
     """Filter in a process that is killed at a change on disk; whether it was."""
-    with subprocess.Popen(
-        [sys.executable, str(KILLED)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as child:
-
-        def run(sources, out, number):
-            child.stdin.write(json.dumps([str(sources), str(out), str(artists), number]) + "\n")
-            child.stdin.flush()
-            code = int(child.stdout.readline())
-            assert code in {0, signal.SIGKILL}
-            return code != 0
-
-        yield run
-        child.stdin.close()
+    with started(KILLED) as run:
+        yield lambda sources, out, number: run(sources, out, artists, number)
 
 
 def test_killed_at_any_moment(killed, filtered, ended, lists, tmp_path):

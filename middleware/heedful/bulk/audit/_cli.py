@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import contextmanager, nullcontext
 from itertools import islice
@@ -23,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from heedful._processes import cores
 from heedful.bulk.audit import Auditing, Live
 from heedful.bulk.audit._findings import writing
 from heedful.errors import ConfigurationError
@@ -104,7 +104,7 @@ def audit(
                 policy=policy,
                 live=asking,
                 removing=yes,
-                processes=processes or _cores(),
+                processes=processes or cores(),
                 called=lambda name: _NAMES.get(name, f"--{name}"),
                 **options,
             ) as each:
@@ -121,10 +121,6 @@ def audit(
         _line(console, "findings", str(out.absolute()))
     if not all(result.clean for result in results):
         sys.exit(FOUND)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _out(out: Path | None) -> Any:

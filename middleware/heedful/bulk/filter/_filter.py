@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from heedful._processes import cores
 from heedful.bulk.filter._files import places
 from heedful.bulk.filter._state import State
 from heedful.bulk.filter._task import NO_TOKEN, Counts, Pinned, Task
@@ -211,7 +211,7 @@ class _Running:
                 "There is nothing to filter by: give --registry, or a policy of your own."
             )
         run = start_run(configuration, crawler=CRAWLER, now=now)
-        processes = workers or _cores()
+        processes = workers or cores()
         return cls(Task(configuration, tuple(pinned), run, now, url_col, tag, processes), found, out, does)
 
     def done(self, *, overwrite: bool, progress: Callable[[Step], None]) -> Result:
@@ -360,8 +360,3 @@ def _run_of(data: dict[str, Any]) -> dict[str, Any]:
 def _full(path: str) -> str:
     fs, inner = fsspec.core.url_to_fs(path)
     return str(fs.unstrip_protocol(inner))
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

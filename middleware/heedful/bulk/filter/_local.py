@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-import signal
 import tempfile
 import threading
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -25,6 +24,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from heedful._places import within
+from heedful._processes import ignore_interrupts
 from heedful.bulk.filter import _parquet, _text
 from heedful.bulk.filter._files import PARQUET
 from heedful.bulk.filter._pieces import UnreadableError
@@ -348,7 +348,7 @@ def one_core() -> None:
 
 def _start() -> None:
     """Begin a process: it ends with its parent, however that ends, and leaves Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     one_core()
     parent = multiprocessing.parent_process()
     if parent is not None:

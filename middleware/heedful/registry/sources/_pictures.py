@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 import posixpath
-import signal
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from heedful import fingerprint
+from heedful._processes import cores, ignore_interrupts
 from heedful.media_type import SNIFF_BYTES, is_raster
 from heedful.model import printable
 from heedful.registry.entries import Kind
@@ -144,9 +143,9 @@ class Pictures:
             for part in parts:
                 yield from take(*part)
             return
-        processes = min(os.cpu_count() or 1, 61)  # more cannot be waited for on Windows
+        processes = min(cores(), 61)  # more cannot be waited for on Windows
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(processes, context, _ignore_interrupts)
+        self._pool = ProcessPoolExecutor(processes, context, ignore_interrupts)
         for some in _in_order(self._pool, parts, AHEAD * processes):
             yield from some
 
@@ -169,11 +168,6 @@ def _in_order(pool: Executor, parts: Iterable[Any], ahead: int) -> Iterator[list
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
-
-
-def _ignore_interrupts() -> None:
-    """The process that asks stops these."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def take(fs: Any, paths: Sequence[str], names: Sequence[str], kinds: Sequence[Kind]) -> list[Taken]:
